@@ -1,0 +1,74 @@
+# Everything a developer runs. Needs Python 3.11 to 3.13 and make; on Debian it fetches the rest itself.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
+PROJECT ?= .
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test unit lint types format demo up bench lock clean system-packages
+
+help: ## say what there is
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.product ## make the environment in .venv, from the lock
+
+demo: $(VENV)/.product ## watch the whole loop: traffic, drift, alert, retrain, swap, recovery
+	$(BIN)/evenkeel demo
+
+up: $(VENV)/.product ## run service, fold and monitor of a project: make up PROJECT=DIR
+	$(BIN)/evenkeel up --project $(PROJECT)
+
+test: system-packages lint types ## run every check there is (fetches system packages that tests need)
+	$(BIN)/python -m pytest
+
+unit: $(VENV)/.tools ## run the tests that need nothing but Python, in seconds
+	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture
+
+lint: $(VENV)/.tools ## check style and formatting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.tools ## check types, strictly
+	$(BIN)/mypy
+
+format: $(VENV)/.tools ## rewrite the code in the house's format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.tools ## measure
+	@set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+lock: $(VENV)/.tools ## rewrite the lock files from pyproject.toml
+	PATH="$(abspath $(BIN)):$$PATH" scripts/lock.sh
+
+clean: ## remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+system-packages:
+	@echo "Real components that the tests run against:"
+	@scripts/system-packages.sh tests
+
+# The locks name every package with its hash, so nothing is resolved: --no-deps, and `pip check` afterwards.
+$(VENV)/.product: requirements.lock requirements-build.lock pyproject.toml | $(BIN)/pip
+	@echo "Installing the locked packages into $(VENV); this takes a minute or two"
+	@$(PIP) install --no-deps --require-hashes -r requirements.lock -r requirements-build.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PIP) check
+	@touch $@
+
+$(VENV)/.tools: requirements-dev.lock $(VENV)/.product
+	@echo "Installing the locked tools into $(VENV)"
+	@$(PIP) install --no-deps --require-hashes -r requirements-dev.lock
+	@$(PIP) check
+	@touch $@
+
+$(BIN)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' || { \
+	  echo "Evenkeel needs Python 3.11 to 3.13, and $(PYTHON) is $$($(PYTHON) --version 2>&1 || true);" \
+	    "name another: make setup PYTHON=python3.11" >&2; exit 1; }
+	@$(PYTHON) -m venv --clear $(VENV) >/dev/null || { \
+	  echo "$(PYTHON) cannot make a virtual environment by itself; installing what it lacks:"; \
+	  scripts/system-packages.sh venv && $(PYTHON) -m venv --clear $(VENV); }

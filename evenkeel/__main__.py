@@ -1,0 +1,205 @@
+"""The command line. Each command opens what it needs and nothing else; what a person did wrong ends with code 2."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from evenkeel import facts
+from evenkeel.choices import TaskChoice
+from lifecycle import logs
+from lifecycle.errors import EvenkeelError
+
+app = typer.Typer(
+    name="evenkeel",
+    help="Keep a tabular model on an even keel in production: serve, log, monitor, retrain, swap.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+ProjectOption = Annotated[Path, typer.Option("--project", help="The project folder.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+HERE = Path()
+
+
+@app.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="The folder to make.")],
+    data: Annotated[Path, typer.Option("--data", help="A CSV or Parquet file with a header.")],
+    target: Annotated[str, typer.Option("--target", help="The column to predict.")],
+    time: Annotated[str | None, typer.Option("--time", help="The column that orders the rows in time.")] = None,
+    identifier: Annotated[str | None, typer.Option("--id", help="The column that names a row.")] = None,
+    drop: Annotated[list[str] | None, typer.Option("--drop", help="A column to leave out; may be repeated.")] = None,
+    segment: Annotated[
+        list[str] | None, typer.Option("--segment", help="A column that splits rows into segments.")
+    ] = None,
+    task: Annotated[TaskChoice, typer.Option("--task", help="What kind of label it is.")] = "auto",
+    name: Annotated[str | None, typer.Option("--name", help="The model's name; the folder's by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a project from a file: contract, configuration, trainer, reference, and version 1."""
+    from evenkeel.init import InitOptions
+    from evenkeel.init_command import run_init
+
+    options = InitOptions(target, time, identifier, tuple(drop or ()), tuple(segment or ()), task, name)
+    run_init(directory, data, options, as_json=as_json)
+
+
+@app.command()
+def up(project: ProjectOption = HERE) -> None:
+    """Run service, fold and monitor together, and restart what dies. Ctrl-C ends all of it."""
+    from evenkeel.up_command import run_up
+
+    run_up(project)
+
+
+@app.command()
+def serve(project: ProjectOption = HERE) -> None:
+    """Run the service alone."""
+    _become("service", project)
+
+
+@app.command()
+def fold(project: ProjectOption = HERE) -> None:
+    """Run the fold alone: moves records from segments into the tables."""
+    _become("lifecycle.feature_log", project)
+
+
+@app.command()
+def monitor(project: ProjectOption = HERE) -> None:
+    """Run the monitor alone: windows, verdicts, alerts, reports, retrain triggers."""
+    _become("monitoring", project)
+
+
+@app.command()
+def retrain(
+    project: ProjectOption = HERE,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the run.")] = "on demand",
+    as_json: JsonOption = False,
+) -> None:
+    """Retrain now: snapshot, validate, train, gate, and promote if the gate agrees."""
+    from evenkeel.actions import run_retrain
+
+    run_retrain(project, reason, as_json=as_json)
+
+
+@app.command()
+def demo(
+    project: Annotated[
+        Path | None, typer.Option("--project", help="Where to make it; a new temporary folder by default.")
+    ] = None,
+    leave: Annotated[
+        bool, typer.Option("--exit", help="End when the story is told, with 0 only if all of it happened.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Watch the whole loop on real rows: traffic, drift, alert, retrain, swap, recovery."""
+    from evenkeel.demo.command import run_demo
+
+    raise typer.Exit(run_demo(project, leave=leave, as_json=as_json))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help="A CSV or Parquet file with the model's columns, and labels if known.")],
+    project: ProjectOption = HERE,
+    rate: Annotated[float, typer.Option("--rate", min=0.001, help="Rows per second.")] = 50.0,
+    label_delay: Annotated[
+        float, typer.Option("--label-delay", min=0, help="Seconds from an answer to its label.")
+    ] = 5.0,
+    batch: Annotated[int, typer.Option("--batch", min=1, max=10_000, help="Rows per request.")] = 1,
+    url: Annotated[str | None, typer.Option("--url", help="The service's address; the project's by default.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a file's rows to the running service in order, and their labels later."""
+    from evenkeel.replay_command import run_replay
+
+    run_replay(file, project, rate, label_delay, batch, url, as_json=as_json)
+
+
+@app.command()
+def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """The project at a glance: champion, workers, last verdicts, open alerts, runs, feature log."""
+    facts.show_status(project, as_json=as_json)
+
+
+@app.command()
+def models(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Every model version, what it scored, and where it comes from."""
+    facts.show_models(project, as_json=as_json)
+
+
+@app.command()
+def alerts(
+    project: ProjectOption = HERE,
+    every: Annotated[bool, typer.Option("--all", help="Resolved ones too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Open alerts, newest first."""
+    facts.show_alerts(project, every=every, as_json=as_json)
+
+
+@app.command()
+def reports(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Windows that have a report, newest first."""
+    facts.show_reports(project, as_json=as_json)
+
+
+@app.command()
+def why(
+    prediction: Annotated[str, typer.Argument(help="The id of a prediction.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """One answer explained: its record, its label, and the version, code and rows behind it."""
+    facts.show_why(project, prediction, as_json=as_json)
+
+
+@app.command()
+def promote(
+    version: Annotated[int, typer.Argument(help="The version to make champion.")],
+    project: ProjectOption = HERE,
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept with the move.")] = "by hand",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a version the champion in every worker."""
+    from evenkeel.actions import run_promote
+
+    run_promote(project, version, reason, as_json=as_json)
+
+
+@app.command()
+def rollback(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Make the previous champion the champion again."""
+    from evenkeel.actions import run_rollback
+
+    run_rollback(project, as_json=as_json)
+
+
+@app.command()
+def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Check the project: configuration, stores, versions, folders. Ends with 1 when something needs care."""
+    from evenkeel.doctor import run_doctor
+
+    raise typer.Exit(run_doctor(project, as_json=as_json))
+
+
+def _become(module: str, project: Path) -> None:
+    """Replace this process by the module's, so that signals reach it directly."""
+    os.execv(sys.executable, [sys.executable, "-m", module, "--project", str(project)])  # noqa: S606 - no shell on purpose
+
+
+def main() -> None:
+    """The console script."""
+    logs.configure("evenkeel", quiet=True)
+    try:
+        app()
+    except EvenkeelError as error:
+        typer.echo(f"evenkeel: {error}", err=True)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,160 @@
+"""The contract, inferred from a table: what is predicted, which columns are features of which kind, which are set aside.
+
+Every column that is not a feature is set aside with a sentence. What cannot be understood is refused, never guessed.
+"""
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pandas as pd
+
+from evenkeel.choices import TaskChoice
+from evenkeel.column_types import moments, stored, typed
+from evenkeel.infer_features import counts_rows, describe, unfit
+from evenkeel.infer_target import infer_target, stored_labels
+from lifecycle.contract import Column, Contract, SetAside
+from lifecycle.errors import ProjectInvalid
+from lifecycle.versions import LABEL, PREDICTION
+
+MINIMUM_ROWS = 50
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What the caller said about the columns; the rest is inferred."""
+
+    target: str
+    time: str | None = None
+    id: str | None = None
+    drop: tuple[str, ...] = ()
+    segments: tuple[str, ...] = ()
+    task: TaskChoice = "auto"
+
+
+@dataclass(frozen=True)
+class Inference:
+    """The contract, the labelled rows in its kinds with LABEL beside them, and sentences about what was done on the way.
+
+    The rows are in time order when there is a time column, else in the file's.
+    """
+
+    contract: Contract
+    rows: pd.DataFrame
+    notes: tuple[str, ...]
+
+
+def infer(source: pd.DataFrame, wishes: Wishes) -> Inference:
+    """Read `source` as `wishes` say. Raises ProjectInvalid with one sentence when that is not possible."""
+    _refuse_unknown_names(source, wishes)
+    notes: list[str] = []
+    labels = typed(source[wishes.target], "name another target")
+    table = _with_known(source, labels, "label", notes)
+    if wishes.time:
+        times = moments(table[wishes.time])
+        table = _with_known(table, times, "time", notes)
+        table = table.loc[times.loc[table.index].sort_values(kind="stable").index]
+    _refuse_few(table)
+    target, labels = infer_target(labels.loc[table.index], wishes.task)
+    set_aside = _set_aside_by_wish(wishes)
+    columns, rows = _features(table, wishes, set_aside, notes)
+    _refuse_no_features(columns, set_aside)
+    _refuse_unused_segments(wishes, columns)
+    contract = Contract(
+        target=target,
+        columns=tuple(columns),
+        set_aside=tuple(SetAside(name=name, reason=reason) for name, reason in set_aside.items()),
+        time=wishes.time,
+        id=wishes.id,
+        segments=wishes.segments,
+    )
+    rows[LABEL] = stored_labels(target, labels)
+    return Inference(contract, pd.DataFrame(rows).reset_index(drop=True), tuple(notes))
+
+
+def _features(
+    table: pd.DataFrame, wishes: Wishes, set_aside: dict[str, str], notes: list[str]
+) -> tuple[list[Column], dict[str, pd.Series]]:
+    """The features and their values; adds to `set_aside` what is none, and to `notes` what a person should know."""
+    columns: list[Column] = []
+    rows: dict[str, pd.Series] = {}
+    for name in [name for name in table.columns if name not in set_aside]:
+        values = typed(table[name])
+        if reason := unfit(values):
+            set_aside[name] = reason
+            continue
+        column = describe(values)
+        columns.append(column)
+        rows[name] = stored(values, column.kind)
+        if column.kind == "datetime" and not wishes.time and counts_rows(rows[name].dropna()):
+            notes.append(
+                f"{name} goes up with the rows like a clock; with --time {name} the newest rows would be the hold-out"
+            )
+    return columns, rows
+
+
+def _with_known(table: pd.DataFrame, values: pd.Series, what: str, notes: list[str]) -> pd.DataFrame:
+    """Only the rows that have one of `values`."""
+    name, known = values.name, values.notna()
+    if not known.any():
+        raise ProjectInvalid(
+            f"the {what} column {name!r} is empty in all {len(table)} rows; name one that is filled in"
+        )
+    if missing := int((~known).sum()):
+        notes.append(f"{missing:,} of {len(table):,} rows have no {what} ({name}) and were set aside")
+    return table[known]
+
+
+def _set_aside_by_wish(wishes: Wishes) -> dict[str, str]:
+    reasons = {wishes.target: "is the target, what is predicted"}
+    reasons |= dict.fromkeys(wishes.drop, "was left out with --drop")
+    if wishes.id:
+        reasons[wishes.id] = "identifies the row (--id), so it is no feature"
+    if wishes.time:
+        reasons[wishes.time] = "says when the row was (--time): it orders the rows and is no feature"
+    return reasons
+
+
+def _refuse_unknown_names(source: pd.DataFrame, wishes: Wishes) -> None:
+    named = [("--target", wishes.target), ("--time", wishes.time), ("--id", wishes.id)]
+    named += [("--drop", name) for name in wishes.drop] + [("--segment", name) for name in wishes.segments]
+    for option, name in named:
+        if name is not None and name not in source.columns:
+            raise ProjectInvalid(
+                f"{option} names {name!r}, but there is no such column; {_nearest(name, source.columns)}"
+            )
+        if option != "--target" and name == wishes.target:
+            raise ProjectInvalid(
+                f"{option} names the target {name!r}; name another column, or leave out {option} {name}"
+            )
+    for name in (PREDICTION, LABEL):
+        if name in source.columns:
+            raise ProjectInvalid(f"the column name {name!r} is used by Evenkeel itself; rename the column in the file")
+
+
+def _nearest(name: str, columns: Iterable[str]) -> str:
+    known = [str(column) for column in columns]
+    folded = {column.casefold(): column for column in known}
+    close = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=0.5)
+    shown = ", ".join(known[:20]) + (f" and {len(known) - 20} more" if len(known) > 20 else "")
+    return (f"did you mean {folded[close[0]]!r}? The" if close else "the") + f" columns are: {shown}"
+
+
+def _refuse_few(table: pd.DataFrame) -> None:
+    if len(table) < MINIMUM_ROWS:
+        raise ProjectInvalid(
+            f"there are {len(table)} usable rows, too few to train and check a model; collect at least {MINIMUM_ROWS}"
+        )
+
+
+def _refuse_no_features(columns: list[Column], set_aside: dict[str, str]) -> None:
+    if not columns:
+        reasons = "; ".join(f"{name} {reason}" for name, reason in list(set_aside.items())[:5])
+        raise ProjectInvalid(f"no column is left to predict from ({reasons}); name a file that has features")
+
+
+def _refuse_unused_segments(wishes: Wishes, columns: list[Column]) -> None:
+    features = {column.name for column in columns}
+    for name in wishes.segments:
+        if name not in features:
+            raise ProjectInvalid(f"--segment names {name!r}, which is not a feature of this model; name one that is")

@@ -1,0 +1,51 @@
+"""Time as the product sees it: UTC, in whole microseconds since 1970. The clock is a port, so tests own it."""
+
+import threading
+import time
+from datetime import UTC, datetime
+
+MICROSECONDS = 1_000_000
+
+
+class SystemClock:
+    """The machine's wall clock."""
+
+    def now(self) -> int:
+        return time.time_ns() // 1000
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        return stop.wait(seconds)
+
+
+class ManualClock:
+    """A clock that moves only when told to, for tests; waiting moves it."""
+
+    def __init__(self, at: int = 1_700_000_000 * MICROSECONDS) -> None:
+        self.at = at
+
+    def now(self) -> int:
+        return self.at
+
+    def wait(self, stop: threading.Event, seconds: float) -> bool:
+        self.advance(seconds)
+        return stop.is_set()
+
+    def advance(self, seconds: float) -> None:
+        self.at += int(seconds * MICROSECONDS)
+
+
+def to_datetime(microseconds: int) -> datetime:
+    """The aware UTC datetime for `microseconds` since 1970."""
+    return datetime.fromtimestamp(microseconds // MICROSECONDS, UTC).replace(microsecond=microseconds % MICROSECONDS)
+
+
+def from_datetime(moment: datetime) -> int:
+    """Microseconds since 1970 for `moment`; a naive one is taken as UTC."""
+    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * MICROSECONDS + delta.microseconds
+
+
+def to_text(microseconds: int) -> str:
+    """ISO 8601 with a `Z`, to the second: what people and messages read."""
+    return to_datetime(microseconds).strftime("%Y-%m-%dT%H:%M:%SZ")

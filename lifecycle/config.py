@@ -1,0 +1,248 @@
+"""The configuration: one file, `evenkeel.toml`, one frozen typed tree, read once at a composition root.
+
+Every key can be overridden by `EVENKEEL_SECTION__KEY`. An unknown key is an error that names the nearest known one.
+"""
+
+import difflib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from lifecycle.errors import ConfigInvalid
+
+FILE_NAME = "evenkeel.toml"
+PREFIX = "EVENKEEL_"
+
+
+class Section(BaseModel):
+    """A frozen table of the file; keys it does not know are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class ModelSection(Section):
+    name: str = Field(
+        pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,62}$", description="Name of the model, in answers and records."
+    )
+    trainer: str = Field("trainer.py", description="File whose `make_model(contract)` returns an unfitted estimator.")
+    seed: int = Field(0, description="Random seed of every training and split.")
+    artefact: Literal["skops", "joblib"] = Field(
+        "skops", description="How a fitted model is stored. `joblib` is a pickle: it runs code when opened."
+    )
+
+
+class ContractSection(Section):
+    file: str = Field(
+        "contract.json", description="The contract: columns, kinds, target; written by `init`, yours to edit."
+    )
+
+
+class ServiceSection(Section):
+    host: str = Field("127.0.0.1", description="Address the service listens on.")
+    port: int = Field(3000, ge=1, le=65535, description="Port the service listens on.")
+    workers: int = Field(2, ge=1, le=64, description="Serving processes.")
+    body_limit_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body; more is answered with 413.")
+    rows_limit: int = Field(10_000, ge=1, description="Most rows in one request; more is answered with 413.")
+    poll_seconds: float = Field(0.1, gt=0, le=5, description="How often a worker looks at the champion pointer.")
+    shutdown_seconds: int = Field(10, ge=1, description="How long requests in flight may take at shutdown.")
+
+
+class FeatureLogSection(Section):
+    path: str = Field(".evenkeel/feature_log", description="Folder of segments and tables.")
+    on_error: Literal["serve", "reject"] = Field(
+        "serve", description="When a record cannot be written: answer and count the drop, or answer 503."
+    )
+    seal_seconds: float = Field(1.0, gt=0, description="Age at which a segment is closed and can be folded.")
+    seal_bytes: int = Field(4 * 2**20, ge=4096, description="Size at which a segment is closed and can be folded.")
+    fold_seconds: float = Field(1.0, gt=0, description="How often sealed segments are folded into the table.")
+    compact_commits: int = Field(
+        200, ge=10, description="Commits to a table between two compactions of its small files."
+    )
+
+
+class LedgerSection(Section):
+    url: str = Field(
+        "sqlite:///.evenkeel/ledger.db", description="SQLAlchemy URL; a relative SQLite path is the project's."
+    )
+
+
+class ModelStoreSection(Section):
+    path: str = Field(".evenkeel/models", description="Folder of immutable version folders.")
+
+
+class MonitoringSection(Section):
+    host: str = Field("127.0.0.1", description="Address of the monitor's console, reports and metrics.")
+    port: int = Field(3001, ge=1, le=65535, description="Port of the monitor.")
+    window_minutes: float = Field(60, gt=0, description="Length of a window; windows close by the wall clock.")
+    minimum_rows: int = Field(100, ge=10, description="Fewer rows in a window give `insufficient_data`.")
+    sample_rows: int = Field(
+        20_000, ge=100, description="Most rows of a window that are scored; more are sampled evenly."
+    )
+    numeric_method: Literal["wasserstein"] = Field("wasserstein", description="Evidently stat test of numeric columns.")
+    categorical_method: Literal["jensenshannon"] = Field(
+        "jensenshannon", description="Evidently stat test of categorical and boolean columns."
+    )
+    minimum_effect: float = Field(
+        0.1, ge=0, description="No column drifts below this score, however many rows there are."
+    )
+    drift_share: float = Field(
+        0.1, gt=0, le=1, description="Share of features over their threshold that makes a window drift."
+    )
+    persistence: int = Field(2, ge=1, description="Windows in a row that must drift before the verdict is `drift`.")
+    performance_tolerance: float = Field(
+        0.25, gt=0, description="Relative loss of quality against the champion's hold-out that gives `performance`."
+    )
+    minimum_labels: int = Field(50, ge=10, description="Fewer labels in a window give no performance verdict.")
+    null_surge: float = Field(
+        0.2, gt=0, le=1, description="Rise of a column's missing share that gives `data_quality`."
+    )
+    novelty_surge: float = Field(
+        0.2, gt=0, le=1, description="Share of never-seen categories or out-of-range numbers that gives `data_quality`."
+    )
+    label_horizon_minutes: float = Field(
+        7 * 24 * 60, gt=0, description="How long a window is scored again as its labels arrive."
+    )
+    report_seconds: int = Field(180, ge=10, description="Time limit for rendering one report.")
+
+    reports_kept: int = Field(200, ge=1, description="Newest reports kept on disk.")
+
+
+class RetrainSection(Section):
+    mode: Literal["auto", "off"] = Field("auto", description="`off`: verdicts never start a retrain.")
+    minimum_rows: int = Field(200, ge=20, description="New labelled rows needed before a retrain starts.")
+    holdout_share: float = Field(
+        0.3, gt=0, lt=1, description="Newest share of the new labelled rows, kept for the gate."
+    )
+    history_rows: int = Field(200_000, ge=100, description="Most labelled rows, the newest, that a snapshot takes.")
+    minimum_improvement: float = Field(
+        0.02, ge=0, description="Relative gain over the champion that the gate asks for."
+    )
+    cooldown_minutes: float = Field(60, ge=0, description="Rest between the end of a run and the next start.")
+    runs_per_month: int = Field(60, ge=1, description="Most runs started by verdicts in thirty days.")
+    timeout_minutes: float = Field(30, gt=0, description="A run that takes longer is ended and counts as failed.")
+    threads: int = Field(1, ge=1, description="Threads a training may use; the service needs the other cores.")
+    lease_seconds: float = Field(10, ge=2, description="A run whose process is silent this long counts as dead.")
+
+
+class AlertsSection(Section):
+    targets: tuple[str, ...] = Field((), description="Apprise URLs (`mailto://`, `slack://`, `json://host/path`, ...).")
+    attempts: int = Field(
+        8, ge=1, description="Deliveries tried, with growing pauses, before an alert is a dead letter."
+    )
+    timeout_seconds: float = Field(10, gt=0, description="Longest a delivery may take.")
+
+
+class Config(Section):
+    """The whole tree. A minimal file has three lines: a `[model]` table, its name, and one `[alerts]` or other key."""
+
+    model: ModelSection
+    contract: ContractSection = ContractSection()
+    service: ServiceSection = ServiceSection()
+    feature_log: FeatureLogSection = FeatureLogSection()
+    ledger: LedgerSection = LedgerSection()
+    model_store: ModelStoreSection = ModelStoreSection()
+    monitoring: MonitoringSection = MonitoringSection()
+    retrain: RetrainSection = RetrainSection()
+    alerts: AlertsSection = AlertsSection()
+
+
+def load(project: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """Read `project`'s evenkeel.toml and the environment's overrides; raises ConfigInvalid with one sentence."""
+    path = project / FILE_NAME
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigInvalid(
+            f"there is no {FILE_NAME} in {project}; make a project with `evenkeel init DIR --data FILE --target COLUMN`, "
+            "or name one with --project DIR"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigInvalid(f"{path} is not valid TOML: {error}; correct that line") from error
+    return parse(tree, os.environ if environment is None else environment)
+
+
+def parse(tree: Mapping[str, Any], environment: Mapping[str, str]) -> Config:
+    """The typed tree for a decoded file and an environment; raises ConfigInvalid with one sentence."""
+    merged: dict[str, Any] = {
+        name: dict(table) if isinstance(table, Mapping) else table for name, table in tree.items()
+    }
+    for variable, text in environment.items():
+        if variable.startswith(PREFIX) and "__" in variable:
+            section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
+            _refuse_unknown(variable, section, key)
+            table = merged.setdefault(section, {})
+            if isinstance(table, dict):  # otherwise the model below says what is wrong with it
+                table[key] = _typed(section, key, text)
+    try:
+        return Config.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigInvalid(_sentence(error)) from error
+
+
+def keys() -> list[tuple[str, str, object, str]]:
+    """Every key as (section, key, default or None when required, description), in the file's order."""
+    rows: list[tuple[str, str, object, str]] = []
+    for section, field in Config.model_fields.items():
+        table = _section(section)
+        assert table is not None, field
+        for key, info in table.model_fields.items():
+            rows.append((section, key, None if info.is_required() else info.default, info.description or ""))
+    return rows
+
+
+def _section(name: str) -> type[Section] | None:
+    field = Config.model_fields.get(name)
+    annotation = field.annotation if field else None
+    return annotation if isinstance(annotation, type) and issubclass(annotation, Section) else None
+
+
+def _refuse_unknown(variable: str, section: str, key: str) -> None:
+    table = _section(section)
+    if table is None:
+        raise ConfigInvalid(
+            f"the environment sets {variable}, but there is no section [{section}]{_nearest_section(section)}"
+        )
+    if key not in table.model_fields:
+        raise ConfigInvalid(
+            f"the environment sets {variable}, but [{section}] has no key {key!r}{_nearest(key, table.model_fields)}"
+        )
+
+
+def _typed(section: str, key: str, text: str) -> Any:
+    table = _section(section)
+    assert table is not None
+    annotation = str(table.model_fields[key].annotation)
+    if not annotation.startswith("tuple"):
+        return text
+    try:
+        return json.loads(text) if text.startswith("[") else [part for part in text.split(",") if part]
+    except json.JSONDecodeError as error:
+        raise ConfigInvalid(f"{PREFIX}{section.upper()}__{key.upper()} is not a JSON list: {error}") from error
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    location = [str(part) for part in first["loc"]]
+    section, key = location[0], ".".join(location[1:])
+    if first["type"] == "extra_forbidden":
+        table = _section(section)
+        if not key or table is None:
+            return f"{FILE_NAME} has an unknown section [{section}]{_nearest_section(section)}"
+        return f"{FILE_NAME} has an unknown key {key!r} in [{section}]{_nearest(key, table.model_fields)}"
+    if first["type"] == "missing":
+        return f"{FILE_NAME} lacks {key or 'the section'!r} in [{section}]; add it"
+    return f"{FILE_NAME}, [{section}] {key}: {first['msg'].lower()}, not {str(first['input'])[:80]!r}"
+
+
+def _nearest_section(name: str) -> str:
+    return _nearest(name, Config.model_fields)
+
+
+def _nearest(name: str, known: Mapping[str, object]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"

@@ -1,0 +1,122 @@
+"""What a segment holds, byte by byte: a magic line, then frames of length, CRC-32C and payload.
+
+A payload is one kind byte and JSON. The first frame is the header; a schema frame precedes the first batch that needs
+it, so a segment can be read without anything else. Reading never raises on damaged bytes: it counts them.
+"""
+
+import struct
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import google_crc32c
+import orjson
+
+from lifecycle.records import Label, LogSchema, PredictionBatch
+
+MAGIC = b"evenkeel-segment-1\n"
+_PREFIX = struct.Struct("<II")
+FrameKind = Literal[b"h", b"s", b"p", b"l"]
+
+
+@dataclass(frozen=True)
+class SegmentHeader:
+    """Who wrote a segment, which one of theirs it is, and when it was opened (microseconds since 1970)."""
+
+    writer: str
+    sequence: int
+    opened_at: int
+
+
+@dataclass
+class SegmentContents:
+    """All that could be read of a segment, and how much could not.
+
+    `torn_bytes` is an incomplete last frame, as a crash leaves it; `corrupt_frames` counts frames that are there but
+    fail their checksum, and an unreadable rest of a segment that had been sealed.
+    """
+
+    header: SegmentHeader | None = None
+    schemas: dict[int, LogSchema] = field(default_factory=dict)
+    predictions: list[PredictionBatch] = field(default_factory=list)
+    labels: list[Label] = field(default_factory=list)
+    torn_bytes: int = 0
+    corrupt_frames: int = 0
+
+
+def encode(kind: FrameKind, record: object) -> bytes:
+    """One frame: length, checksum, kind, JSON."""
+    payload = kind + orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _PREFIX.pack(len(payload), google_crc32c.value(payload)) + payload
+
+
+def encode_header(header: SegmentHeader) -> bytes:
+    return MAGIC + encode(b"h", asdict(header))
+
+
+def encode_schema(schema: LogSchema) -> bytes:
+    return encode(b"s", asdict(schema))
+
+
+def encode_predictions(batch: PredictionBatch) -> bytes:
+    return encode(b"p", batch)
+
+
+def encode_labels(labels: list[Label]) -> bytes:
+    return encode(b"l", labels)
+
+
+def read_segment(path: Path, *, sealed: bool) -> SegmentContents:
+    """Decode a segment. `sealed` says whether its writer closed it: only an unsealed one may end in a torn frame."""
+    contents = SegmentContents()
+    data = memoryview(path.read_bytes())
+    if not data:
+        return contents  # its writer ended, or its disk was full, before the first byte
+    if bytes(data[: len(MAGIC)]) != MAGIC:
+        _unreadable(contents, len(data), sealed=sealed)
+        return contents
+    at = len(MAGIC)
+    while at < len(data):
+        payload = _payload(data, at)
+        if payload is None:
+            _unreadable(contents, len(data) - at, sealed=sealed)
+            break
+        at += _PREFIX.size + len(payload)
+        checksum = _PREFIX.unpack_from(data, at - _PREFIX.size - len(payload))[1]
+        if google_crc32c.value(bytes(payload)) != checksum:
+            if at == len(data) and not sealed:
+                contents.torn_bytes += _PREFIX.size + len(payload)
+            else:
+                contents.corrupt_frames += 1
+            continue
+        _take(contents, bytes(payload[:1]), orjson.loads(payload[1:]))
+    return contents
+
+
+def _payload(data: memoryview, at: int) -> memoryview | None:
+    if at + _PREFIX.size > len(data):
+        return None
+    length, _ = _PREFIX.unpack_from(data, at)
+    start = at + _PREFIX.size
+    return data[start : start + length] if 0 < length <= len(data) - start else None
+
+
+def _unreadable(contents: SegmentContents, size: int, *, sealed: bool) -> None:
+    if sealed:
+        contents.corrupt_frames += 1
+    else:
+        contents.torn_bytes += size
+
+
+def _take(contents: SegmentContents, kind: bytes, record: Any) -> None:
+    if kind == b"p" and record["version"] not in contents.schemas:
+        contents.corrupt_frames += 1  # its schema frame was damaged, so its columns have no kinds
+    elif kind == b"p":
+        contents.predictions.append(PredictionBatch(**record))
+    elif kind == b"l":
+        contents.labels.extend(Label(**label) for label in record)
+    elif kind == b"s":
+        schema = LogSchema(record["version"], record["kinds"], tuple(record["classes"]))
+        contents.schemas[schema.version] = schema
+    elif kind == b"h":
+        contents.header = SegmentHeader(**record)

@@ -1,0 +1,1 @@
+"""The ledger: versions, pointer, workers, verdicts, alerts, runs, leases and audit, in one SQL database."""

@@ -1,0 +1,152 @@
+"""The first schema. Later changes are new files; this one is never edited."""
+
+from alembic import op
+from sqlalchemy import JSON, BigInteger, Boolean, Column, Integer, String, Text
+
+revision = "0001"
+down_revision = None
+
+
+def upgrade() -> None:
+    op.create_table(
+        "versions",
+        Column("number", Integer, primary_key=True, autoincrement=False),
+        Column("created_at", BigInteger, nullable=False),
+        Column("status", String(20), nullable=False),
+        Column("manifest_digest", String(64), nullable=False),
+        Column("parent", Integer),
+        Column("metrics", JSON, nullable=False),
+        Column("lineage", JSON, nullable=False),
+    )
+    op.create_table(
+        "pointer",
+        Column("name", String(40), primary_key=True),
+        Column("version", Integer),
+        Column("generation", Integer, nullable=False),
+        Column("staged", Integer),
+        Column("moved_at", BigInteger),
+    )
+    op.create_table(
+        "moves",
+        Column("generation", Integer, primary_key=True, autoincrement=False),
+        Column("version", Integer, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("actor", String(200), nullable=False),
+        Column("reason", Text, nullable=False),
+    )
+    op.create_table(
+        "workers",
+        Column("id", String(36), primary_key=True),
+        Column("pid", Integer, nullable=False),
+        Column("heartbeat_at", BigInteger, nullable=False),
+        Column("version", Integer),
+        Column("generation", Integer, nullable=False),
+        Column("swapped_at", BigInteger),
+    )
+    op.create_table(
+        "acknowledgements",
+        Column("worker", String(36), primary_key=True),
+        Column("version", Integer, primary_key=True, autoincrement=False),
+        Column("problem", Text),
+        Column("at", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "verdicts",
+        Column("start", BigInteger, primary_key=True, autoincrement=False),
+        Column("end", BigInteger, nullable=False),
+        Column("rows", Integer, nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("version", Integer),
+        Column("drifting", Boolean, nullable=False),
+        Column("scored_at", BigInteger, nullable=False),
+        Column("scores", JSON, nullable=False),
+        Column("reasons", JSON, nullable=False),
+        Column("performance", JSON),
+        Column("report", String(200)),
+        Column("retrain", Text),
+    )
+    op.create_table(
+        "alerts",
+        Column("id", String(36), primary_key=True),
+        Column("kind", String(40), nullable=False),
+        Column("severity", String(10), nullable=False),
+        Column("title", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Column("opened_at", BigInteger, nullable=False),
+        Column("updated_at", BigInteger, nullable=False),
+        Column("resolved_at", BigInteger),
+    )
+    op.create_table(
+        "outbox",
+        Column("key", String(120), primary_key=True),
+        Column("alert", String(36), nullable=False),
+        Column("transition", String(10), nullable=False),
+        Column("target", Integer, nullable=False),
+        Column("title", Text, nullable=False),
+        Column("body", Text, nullable=False),
+        Column("attempts", Integer, nullable=False),
+        Column("next_attempt_at", BigInteger, nullable=False),
+        Column("delivered", Boolean, nullable=False),
+        Column("error", Text),
+    )
+    op.create_table(
+        "runs",
+        Column("id", String(36), primary_key=True),
+        Column("requested_at", BigInteger, nullable=False),
+        Column("trigger", Text, nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("started_at", BigInteger),
+        Column("finished_at", BigInteger),
+        Column("challenger", Integer),
+        Column("snapshot", JSON, nullable=False),
+        Column("decision", JSON, nullable=False),
+    )
+    op.create_table(
+        "leases",
+        Column("name", String(40), primary_key=True),
+        Column("holder", String(80), nullable=False),
+        Column("epoch", Integer, nullable=False),
+        Column("expires_at", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "fold_status",
+        Column("name", String(40), primary_key=True),
+        Column("watermark", BigInteger, nullable=False),
+        Column("at", BigInteger, nullable=False),
+        Column("pending_segments", Integer, nullable=False),
+        Column("pending_bytes", BigInteger, nullable=False),
+        Column("folded_rows", BigInteger, nullable=False),
+        Column("quarantined_segments", Integer, nullable=False),
+        Column("truncated_bytes", BigInteger, nullable=False),
+    )
+    op.create_table(
+        "audit",
+        Column("sequence", Integer, primary_key=True),
+        Column("at", BigInteger, nullable=False),
+        Column("actor", String(200), nullable=False),
+        Column("action", String(80), nullable=False),
+        Column("detail", JSON, nullable=False),
+    )
+    op.create_index("ix_workers_heartbeat_at", "workers", ["heartbeat_at"])
+    op.create_index("ix_verdicts_state", "verdicts", ["state"])
+    op.create_index("outbox_due", "outbox", ["delivered", "next_attempt_at"])
+    op.create_index("ix_runs_requested_at", "runs", ["requested_at"])
+
+
+def downgrade() -> None:
+    for name in (
+        "audit",
+        "fold_status",
+        "leases",
+        "runs",
+        "outbox",
+        "alerts",
+        "verdicts",
+        "acknowledgements",
+        "workers",
+        "moves",
+        "pointer",
+        "versions",
+    ):
+        op.drop_table(name)

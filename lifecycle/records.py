@@ -1,0 +1,214 @@
+"""The records that parts of the product hand each other. Times are microseconds since 1970, UTC."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lifecycle.contract import Columns, Contract
+
+VerdictState = Literal["ok", "warning", "drift", "performance", "data_quality", "insufficient_data", "no_traffic"]
+RunState = Literal["requested", "running", "promoted", "refused", "failed"]
+VersionStatus = Literal["candidate", "promoted", "rejected"]
+Severity = Literal["page", "ticket", "info"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogSchema:
+    """How the columns of a prediction record are typed: enough to read a segment without the model store."""
+
+    version: int
+    kinds: dict[str, str]
+    classes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, version: int, contract: Contract) -> "LogSchema":
+        kinds: dict[str, str] = {column.name: column.kind for column in contract.columns}
+        return cls(version, kinds, contract.target.class_texts)
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionBatch:
+    """The rows of one answered request: `ids[i]`, `predictions[i]`, and each column's i-th value belong together.
+
+    `predictions` are stored labels (float for regression, class text otherwise); `probabilities` maps each class text
+    to one float per row and is empty when the model gives none.
+    """
+
+    request_id: str
+    at: int
+    model: str
+    version: int
+    generation: int
+    protocol: str
+    ids: list[str]
+    columns: Columns
+    predictions: list[Any]
+    probabilities: dict[str, list[float]]
+    latency_us: int
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """Ground truth for one prediction, in its stored form; the latest received wins."""
+
+    id: str
+    label: float | str
+    observed_at: int
+    received_at: int
+    key_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """One registered version. `lineage` says where it comes from, `metrics` what was measured on its hold-out."""
+
+    number: int
+    created_at: int
+    status: VersionStatus
+    manifest_digest: str
+    parent: int | None
+    metrics: dict[str, float]
+    lineage: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Pointer:
+    """The champion: its version, the count of moves, and the version staged to follow (if any)."""
+
+    version: int | None
+    generation: int
+    staged: int | None
+    moved_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """One move of the champion pointer."""
+
+    generation: int
+    version: int
+    at: int
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A serving process as it last reported itself."""
+
+    id: str
+    pid: int
+    heartbeat_at: int
+    version: int | None
+    generation: int
+    swapped_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnScore:
+    """One column's drift score against its threshold; `score` is None when it could not be scored, and why."""
+
+    column: str
+    method: str
+    score: float | None
+    threshold: float
+    finding: str | None = None
+
+    @property
+    def drifted(self) -> bool:
+        return self.score is not None and self.score > self.threshold
+
+
+@dataclass(frozen=True, slots=True)
+class Performance:
+    """Quality on the labelled rows of a window, beside the champion's hold-out and the trivial predictor there."""
+
+    rows: int
+    coverage: float
+    metrics: dict[str, float]
+    reference: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The judgement on one window, [`start`, `end`)."""
+
+    start: int
+    end: int
+    rows: int
+    state: VerdictState
+    version: int | None
+    scores: tuple[ColumnScore, ...] = ()
+    reasons: tuple[str, ...] = ()
+    drifting: bool = False
+    performance: Performance | None = None
+    scored_at: int = 0
+    report: str | None = None
+    retrain: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """A condition worth telling a person, from its opening to its resolution. At most one per kind is open."""
+
+    id: str
+    kind: str
+    severity: Severity
+    title: str
+    body: str
+    opened_at: int
+    updated_at: int
+    resolved_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One transition of an alert on its way to one target (a position in `[alerts] targets`)."""
+
+    key: str
+    alert: str
+    transition: Literal["opened", "resolved"]
+    target: int
+    title: str
+    body: str
+    attempts: int = 0
+    next_attempt_at: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RetrainRun:
+    """One retrain, from request to decision."""
+
+    id: str
+    requested_at: int
+    trigger: str
+    state: RunState
+    attempt: int = 0
+    started_at: int | None = None
+    finished_at: int | None = None
+    challenger: int | None = None
+    snapshot: dict[str, Any] = field(default_factory=dict)
+    decision: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """A named right held until it expires; `epoch` grows with each change of holder."""
+
+    name: str
+    holder: str
+    epoch: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldStatus:
+    """What the folder last saw: everything recorded before `watermark` is in the table."""
+
+    watermark: int
+    at: int
+    pending_segments: int
+    pending_bytes: int
+    folded_rows: int
+    quarantined_segments: int
+    truncated_bytes: int

@@ -1,0 +1,1 @@
+"""The monitor: windows, scores, verdicts, reports, alerts, metrics and the console."""

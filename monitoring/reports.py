@@ -1,0 +1,113 @@
+"""HTML reports: which windows get one, rendered aside in a process of its own, and the newest kept.
+
+A window gets a report when it raises an alarm that the judged window before it did not raise, and one window a day
+gets one in any case. Rendering has a time limit and never delays scoring.
+"""
+
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import structlog
+
+from lifecycle.clock import MICROSECONDS
+from lifecycle.config import MonitoringSection
+from lifecycle.process import child_environment
+from lifecycle.records import Verdict
+from monitoring.stores import Amendments, MonitorLedger
+from monitoring.verdicts import ALARMS, judged
+
+DAY = 86_400 * MICROSECONDS
+LOOKED_BACK = 50
+MOST_TRIES = 2
+NAME = re.compile(r"[0-9]{1,20}\.html")
+log = structlog.get_logger(__name__)
+
+
+def file_name(start: int) -> str:
+    """The report's file for the window that starts at `start`."""
+    return f"{start}.html"
+
+
+def wanted(history: Sequence[Verdict]) -> list[Verdict]:
+    """The windows of `history` (newest first) that should have a report and have none, newest first."""
+    telling = judged(history)
+    alarms = [
+        verdict
+        for verdict, before in zip_longest(telling, telling[1:])
+        if verdict.report is None and verdict.state in ALARMS and (before is None or before.state != verdict.state)
+    ]
+    if (
+        telling
+        and not alarms
+        and all(verdict.report is None for verdict in telling if verdict.end > telling[0].end - DAY)
+    ):
+        alarms.append(telling[0])
+    return [verdict for verdict in alarms if any(score.score is not None for score in verdict.scores)]
+
+
+class Reports:
+    """Renders the wanted reports of a project into its report folder."""
+
+    def __init__(
+        self, ledger: MonitorLedger, amendments: Amendments, project: Path, folder: Path, settings: MonitoringSection
+    ) -> None:
+        self._ledger = ledger
+        self._amendments = amendments
+        self._project = project
+        self._folder = folder
+        self._settings = settings
+        self._tries: dict[int, int] = {}
+        self._rendering: subprocess.Popen[bytes] | None = None
+
+    def step(self) -> None:
+        """Render the newest wanted report, if any; returns when it is done or its time is over."""
+        untried = [
+            verdict
+            for verdict in wanted(self._ledger.judged(LOOKED_BACK))
+            if self._tries.get(verdict.start, 0) < MOST_TRIES
+        ]
+        if untried:
+            self._tries[untried[0].start] = self._tries.get(untried[0].start, 0) + 1
+            self._render(untried[0])
+
+    def stop(self) -> None:
+        """End a rendering that is under way."""
+        if self._rendering is not None:
+            self._rendering.kill()
+
+    def _render(self, verdict: Verdict) -> None:
+        name = file_name(verdict.start)
+        if self._run(verdict.start) and (self._folder / name).is_file():
+            self._amendments.amend(verdict.start, report=name)
+            log.info("report_rendered", report=name)
+            self._forget_old()
+        else:
+            log.warning("report_not_rendered", window=verdict.start)
+
+    def _run(self, start: int) -> bool:
+        command = [sys.executable, "-m", "monitoring.render", "--project", str(self._project), "--start", str(start)]
+        with subprocess.Popen(
+            command, env=child_environment({"DO_NOT_TRACK": "1"}), stdin=subprocess.DEVNULL
+        ) as process:
+            self._rendering = process
+            try:
+                return process.wait(self._settings.report_seconds) == 0
+            except subprocess.TimeoutExpired:
+                process.kill()
+                return False
+            finally:
+                self._rendering = None
+
+    def _forget_old(self) -> None:
+        kept = self._settings.reports_kept
+        names = sorted((path.name for path in self._folder.iterdir() if NAME.fullmatch(path.name)), key=_start_of)
+        for name in names[:-kept]:
+            (self._folder / name).unlink()
+
+
+def _start_of(name: str) -> int:
+    return int(name.removesuffix(".html"))

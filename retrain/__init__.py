@@ -1,0 +1,1 @@
+"""The retrain job: snapshot, validate, train, gate, promote."""

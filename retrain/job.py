@@ -1,0 +1,181 @@
+"""One retrain run: snapshot, validate, train challengers, gate, register, promote. Single flight, by a lease.
+
+The run's row in the ledger is its state: a process that dies leaves it `running` with a lease that expires, and nothing
+live. A run that finds its own version already promoted only records so.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import structlog
+
+from lifecycle import promotion, versions
+from lifecycle.config import Config
+from lifecycle.contract import Contract
+from lifecycle.errors import EvenkeelError, ProjectInvalid
+from lifecycle.feature_log.table import LogTables
+from lifecycle.ledger.sql import SqlLedger
+from lifecycle.measures import gate_losses, trivial_prediction
+from lifecycle.ports import Clock, ModelStore
+from lifecycle.records import ModelVersion, RetrainRun
+from lifecycle.versions import LABEL
+from retrain import challengers, gate, snapshot, training, validation
+from retrain.lease import RetrainLease
+from retrain.trainer import FileTrainer
+
+ACTOR = "retrain"
+FIRST = 1
+VERDICTS_READ = 1_000
+ENDED = ("promoted", "refused", "failed")
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Job:
+    """Carries out retrain runs of one project."""
+
+    ledger: SqlLedger
+    store: ModelStore
+    tables: LogTables
+    clock: Clock
+    config: Config
+    contract: Contract
+    trainer: FileTrainer
+
+    def run(self, identifier: str) -> RetrainRun:
+        """Carry out the requested run and return it as it ended.
+
+        Raises Conflict while another run holds the lease, ProjectInvalid when there is no such run.
+        """
+        structlog.contextvars.bind_contextvars(run_id=identifier)
+        lease = RetrainLease(self.ledger, self.clock, identifier, self.config.retrain.lease_seconds)
+        with lease.held():
+            requested = self.ledger.run(identifier)
+            if requested is None:
+                raise ProjectInvalid(f"there is no retrain run {identifier}; `evenkeel retrain` starts one")
+            if requested.state in ENDED:
+                return requested
+            attempt = requested.attempt + 1
+            run = replace(requested, state="running", attempt=attempt, started_at=self.clock.now(), finished_at=None)
+            self.ledger.save_run(run)
+            log.info("retrain_started", attempt=attempt)
+            try:
+                run = self._carry_out(run, lease)
+            except EvenkeelError as error:
+                run = replace(run, state="failed", decision={"outcome": "failed", "reasons": [str(error)]})
+            run = replace(run, finished_at=self.clock.now())
+            self.ledger.save_run(run)
+        log.info("retrain_finished", state=run.state, challenger=run.challenger, reasons=run.decision.get("reasons"))
+        return run
+
+    def _carry_out(self, run: RetrainRun, lease: RetrainLease) -> RetrainRun:
+        if already := self._promoted_by(run.id):
+            return replace(run, state="promoted", challenger=already.number, decision=already.lineage["decision"])
+        champion = self._champion()
+        rows = self._rows(champion)
+        run = replace(run, snapshot=rows.snapshot.describe())
+        if found := self._findings(champion, rows):
+            return replace(
+                run, state="refused", decision={"outcome": "refused", "stage": "validation", "reasons": found}
+            )
+        trained = challengers.train_all(
+            self.contract,
+            self.trainer,
+            challengers.windows(self._origin(champion), rows),
+            rows,
+            champion=champion.number,
+            seed=self.config.model.seed,
+            threads=self.config.retrain.threads,
+        )
+        decision = self._gate(champion, rows, trained)
+        version = self._register(run, trained[decision.challenger], decision)
+        run = replace(run, challenger=version.number, decision=decision.describe())
+        if not decision.promote:
+            self.ledger.set_status(version.number, "rejected")
+            return replace(run, state="refused")
+        lease.renew()  # a paused process whose lease went to another must not promote
+        moved = promotion.promote(
+            self.ledger,
+            self.store,
+            self.clock,
+            version.number,
+            actor=ACTOR,
+            reason=f"retrain {run.id}: {decision.reasons[0]}",
+        )
+        swap = {"generation": moved.generation, "workers": moved.workers, "swap_seconds": moved.seconds}
+        return replace(run, state="promoted", decision=run.decision | swap)
+
+    def _promoted_by(self, identifier: str) -> ModelVersion | None:
+        """The version that an earlier attempt of this run promoted before it died, if it did."""
+        promoted = (version for version in self.ledger.versions() if version.status == "promoted")
+        return next((version for version in promoted if version.lineage.get("run_id") == identifier), None)
+
+    def _champion(self) -> ModelVersion:
+        number = self.ledger.pointer().version
+        champion = self.ledger.version(number) if number is not None else None
+        if champion is None:
+            raise ProjectInvalid("there is no champion to improve on; promote a version first")
+        return champion
+
+    def _rows(self, champion: ModelVersion) -> challengers.Rows:
+        section = self.config.retrain
+        taken, rows = snapshot.take(
+            self.tables,
+            self.contract,
+            start=min(version.created_at for version in self.ledger.versions()),
+            end=self.clock.now(),
+            verdicts=self.ledger.latest(VERDICTS_READ),
+            most_rows=section.history_rows,
+        )
+        return challengers.split(taken, rows, champion, section.holdout_share)
+
+    def _findings(self, champion: ModelVersion, rows: challengers.Rows) -> list[str]:
+        return validation.findings(
+            rows.unseen,
+            versions.load_reference(champion, self.store),
+            self.contract,
+            self.ledger.latest(VERDICTS_READ),
+            self.config.retrain,
+            self.config.monitoring,
+        )
+
+    def _origin(self, champion: ModelVersion) -> pd.DataFrame:
+        """The rows that version 1 was trained on; the champion's when there is no version 1."""
+        first = self.ledger.version(FIRST) or champion
+        return versions.load_reference(first, self.store)[[*self.contract.names, LABEL]]
+
+    def _gate(
+        self, champion: ModelVersion, rows: challengers.Rows, trained: dict[str, training.Trained]
+    ) -> gate.Decision:
+        target, truth = self.contract.target, rows.holdout[LABEL].tolist()
+
+        def row_losses(answers: training.Predictions) -> gate.Floats:
+            return gate_losses(target, truth, answers.labels, training.as_lists(answers.probabilities))
+
+        model = versions.load(champion, self.store)
+        answers = training.Predictions(*model.predict(training.frame(model.contract, rows.holdout)))
+        return gate.decide(
+            row_losses(answers),
+            {name: row_losses(item.holdout) for name, item in trained.items()},
+            row_losses(self._trivial(rows, with_probabilities=bool(answers.probabilities))),
+            minimum_improvement=self.config.retrain.minimum_improvement,
+            seed=self.config.model.seed,
+        )
+
+    def _trivial(self, rows: challengers.Rows, *, with_probabilities: bool) -> training.Predictions:
+        """What a predictor without features would answer: the fresh labels' centre, and each class's share of them."""
+        known, count = rows.fresh[LABEL].tolist(), len(rows.holdout)
+        shares: dict[str, Any] = {}
+        if with_probabilities:
+            texts = [str(label) for label in known]
+            classes = self.contract.target.class_texts
+            shares = {name: np.full(count, texts.count(name) / len(texts)) for name in classes}
+        return training.Predictions([trivial_prediction(self.contract.target, known)] * count, shares)
+
+    def _register(self, run: RetrainRun, chosen: training.Trained, decision: gate.Decision) -> ModelVersion:
+        origin = {"run_id": run.id, "trigger": run.trigger, "challenger": decision.challenger}
+        lineage = dict(chosen.candidate.lineage) | origin | {"decision": decision.describe()}
+        candidate = replace(chosen.candidate, lineage=lineage)
+        return versions.register(candidate, self.store, self.ledger, self.clock, self.config.model.artefact)

@@ -1,0 +1,1 @@
+"""The BentoML service: HTTP in, prediction out, record in the feature log."""

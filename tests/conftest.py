@@ -1,0 +1,25 @@
+"""What every test may ask for."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+from lifecycle.clock import ManualClock
+from lifecycle.ledger.sql import SqlLedger
+from tests.no_skips import pytest_make_collect_report, pytest_runtest_makereport
+
+__all__ = ["pytest_make_collect_report", "pytest_runtest_makereport"]
+
+settings.register_profile("evenkeel", deadline=None, max_examples=40)
+settings.load_profile("evenkeel")
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> SqlLedger:
+    return SqlLedger("sqlite://", tmp_path)

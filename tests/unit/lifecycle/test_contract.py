@@ -1,0 +1,173 @@
+"""The contract: accepts or refuses rows on structure, and fixes what the model sees and answers."""
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lifecycle.contract import LONGEST_TEXT, MOST_PROBLEMS, Columns, Contract, label_text
+from lifecycle.errors import InputRejected
+from tests import builders
+
+CONTRACT = builders.contract()
+TYPES = {"size": float, "rooms": int, "new": bool, "town": str, "sold": int}
+scalars = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20) | st.just("2024-01-01")
+json_values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+)
+json_rows = st.lists(
+    st.dictionaries(st.sampled_from([*TYPES, "key", "strange"]), json_values, max_size=7) | json_values, max_size=5
+)
+
+
+def test_good_rows_become_columns_of_the_contract_s_kinds() -> None:
+    columns = CONTRACT.check([builders.row(), builders.row(size=1, rooms=4.0, new=0, town=None, sold=None)])
+    assert columns == {
+        "size": [2.5, 1.0],
+        "rooms": [3, 4],
+        "new": [True, False],
+        "town": ["Ghent", None],
+        "sold": [1_714_564_800_000_000, None],
+    }
+
+
+def test_set_aside_columns_and_missing_nullable_ones_are_accepted() -> None:
+    row = builders.row(key="anything")
+    del row["town"], row["sold"]
+    assert CONTRACT.check([row])["town"] == [None]
+
+
+def test_a_value_that_is_only_new_is_accepted() -> None:
+    CONTRACT.check([builders.row(town="Lima", size=1e300)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "field", "problem"),
+    [
+        ({"size": "2.5"}, "size", "must be a finite number, not a text"),
+        ({"size": True}, "size", "must be a finite number, not a boolean"),
+        ({"size": math.nan}, "size", "must be a finite number, not a number"),
+        ({"size": math.inf}, "size", "must be a finite number, not a number"),
+        ({"size": 10**400}, "size", "must be a finite number, not an integer"),
+        ({"size": None}, "size", "must not be null"),
+        ({"rooms": 2.5}, "rooms", "must be a whole number within 64 bits, not a number"),
+        ({"rooms": 2**63}, "rooms", "must be a whole number within 64 bits, not an integer"),
+        ({"rooms": True}, "rooms", "must be a whole number within 64 bits, not a boolean"),
+        ({"new": "true"}, "new", "must be true or false, not a text"),
+        ({"new": 2}, "new", "must be true or false, not an integer"),
+        ({"town": 7}, "town", "must be a text of at most 1000 characters, not an integer"),
+        ({"town": "x" * (LONGEST_TEXT + 1)}, "town", "must be a text of at most 1000 characters, not a text"),
+        ({"town": ["Ghent"]}, "town", "must be a text of at most 1000 characters, not a list"),
+        ({"sold": "yesterday"}, "sold", "must be a date and time in ISO 8601, not a text"),
+        ({"sold": 5}, "sold", "must be a date and time in ISO 8601, not an integer"),
+        ({"colour": "red"}, "colour", "is not a field of this model"),
+    ],
+)
+def test_a_broken_promise_names_row_field_and_problem(changes: dict[str, Any], field: str, problem: str) -> None:
+    with pytest.raises(InputRejected) as caught:
+        CONTRACT.check([builders.row(), builders.row(**changes)])
+    (found,) = caught.value.problems
+    assert (found.row, found.field, found.problem) == (1, field, problem)
+    assert f"row 1, field '{field}' {problem}" in str(caught.value)
+
+
+def test_a_missing_field_is_told_from_a_null_one() -> None:
+    row = builders.row()
+    del row["rooms"]
+    with pytest.raises(InputRejected, match="field 'rooms' is missing"):
+        CONTRACT.check([row])
+
+
+def test_every_problem_is_reported_up_to_a_hundred() -> None:
+    with pytest.raises(InputRejected) as caught:
+        CONTRACT.check([{}] * 1000)
+    assert len(caught.value.problems) == MOST_PROBLEMS
+
+
+@given(json_rows)
+def test_any_json_is_accepted_or_refused_and_what_is_accepted_has_the_contract_s_types(rows: list[Any]) -> None:
+    columns = _checked(rows)
+    if columns is None:
+        return
+    assert list(columns) == list(CONTRACT.names)
+    for name, values in columns.items():
+        assert len(values) == len(rows)
+        assert all(value is None or type(value) is TYPES[name] for value in values)
+    frame = CONTRACT.frame(columns)
+    assert list(frame.columns) == list(CONTRACT.names)
+    assert len(frame) == len(rows)
+
+
+def test_the_model_s_frame_has_numbers_as_float_and_categories_as_objects() -> None:
+    frame = CONTRACT.frame(CONTRACT.check([builders.row(), builders.row(town=None, sold=None)]))
+    assert [str(kind) for kind in frame.dtypes] == ["float64", "float64", "float64", "object", "float64"]
+    assert frame["town"].tolist() == ["Ghent", None]
+    assert frame["sold"][0] == 1_714_564_800.0
+    assert math.isnan(frame["sold"][1])
+
+
+def test_a_frame_does_not_depend_on_the_order_of_columns() -> None:
+    columns = CONTRACT.check([builders.row()])
+    backwards = dict(reversed(columns.items()))
+    assert CONTRACT.frame(columns).equals(CONTRACT.frame(backwards))
+
+
+@pytest.mark.parametrize(
+    ("classes", "told", "stored"),
+    [
+        (("no", "yes"), "yes", "yes"),
+        ((0, 1), 1, "1"),
+        ((0, 1), 1.0, "1"),
+        ((0, 1), np.float64(1), "1"),
+        ((False, True), True, "true"),
+    ],
+)
+def test_labels_have_one_stored_form_and_come_back_as_callers_know_them(
+    classes: tuple[Any, ...], told: object, stored: str
+) -> None:
+    target = CONTRACT.target.model_copy(update={"classes": classes})
+    contract = builders.contract(target=target)
+    assert contract.label(told) == stored
+    assert contract.answer(stored) == told
+    assert type(contract.answer(stored)) is type(classes[1])
+
+
+@pytest.mark.parametrize("label", ["maybe", None, 1, True, [], {"a": 1}])
+def test_a_label_that_is_no_class_is_refused(label: object) -> None:
+    with pytest.raises(InputRejected, match="not one of the model's 2 classes"):
+        CONTRACT.label(label)
+
+
+@pytest.mark.parametrize("label", ["5", None, True, math.nan, math.inf, []])
+def test_a_regression_label_is_a_finite_number(label: object) -> None:
+    with pytest.raises(InputRejected, match="not a finite number"):
+        builders.contract("regression").label(label)
+
+
+def test_a_regression_label_is_stored_as_a_float() -> None:
+    stored = builders.contract("regression").label(5)
+    assert (stored, type(stored)) == (5.0, float)
+
+
+@given(st.integers(-(2**53), 2**53))
+def test_whole_numbers_have_one_text(number: int) -> None:
+    assert label_text(number) == label_text(float(number)) == str(number)
+
+
+def test_a_contract_survives_its_file() -> None:
+    assert Contract.model_validate_json(CONTRACT.model_dump_json()) == CONTRACT
+    assert json.loads(CONTRACT.model_dump_json())["target"]["classes"] == ["no", "yes"]
+
+
+def _checked(rows: list[Any]) -> Columns | None:
+    try:
+        return CONTRACT.check(rows)
+    except InputRejected as error:
+        rejected = error
+    assert rejected.problems
+    assert all(problem.row is not None and problem.row < len(rows) for problem in rejected.problems)
+    return None

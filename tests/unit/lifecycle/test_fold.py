@@ -1,0 +1,222 @@
+"""The folder: exactly once, whatever step it is killed at; damage is set aside and counted."""
+
+import fcntl
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from lifecycle.clock import ManualClock
+from lifecycle.feature_log.fold import Folder
+from lifecycle.feature_log.table import LogTables
+from lifecycle.ids import uuid7
+from lifecycle.records import PredictionBatch
+from tests import builders
+
+DAY = 86_400_000_000
+
+
+@pytest.fixture
+def tables(tmp_path: Path) -> LogTables:
+    return LogTables(tmp_path / "log")
+
+
+@pytest.fixture
+def folder(tables: LogTables, clock: ManualClock) -> Folder:
+    return Folder(tables, clock, compact_commits=10)
+
+
+def _append(tables: LogTables, *batches: PredictionBatch, labels: bool = False, seal: bool = True) -> Path:
+    """A new writer's one segment with `batches`."""
+    before = set(tables.segments.glob("*"))
+    writer = builders.writer(tables.segments)
+    for batch in batches:
+        writer.append_predictions(batch, builders.schema(batch.version))
+        if labels:
+            writer.append_labels([builders.label(identifier) for identifier in batch.ids])
+    if seal:
+        writer.close()
+    else:
+        segment = writer._segment
+        assert segment
+        _LIVE.append(writer)
+    (path,) = set(tables.segments.glob("*")) - before
+    return path
+
+
+_LIVE: list[object] = []
+"""Writers that tests leave open, kept so that their locks stay held."""
+
+
+def _rows(tables: LogTables) -> list[str]:
+    ids: list[str] = tables.window(builders.START - DAY, builders.START + DAY)["id"].to_pylist()
+    return ids
+
+
+def _label_rows(tables: LogTables) -> int:
+    labelled = tables.window(builders.START - DAY, builders.START + DAY, labels=True)["label"]
+    return len(labelled) - int(labelled.null_count)
+
+
+def test_folded_rows_are_what_was_answered(tables: LogTables, folder: Folder) -> None:
+    batch = builders.batch(2)
+    path = _append(tables, batch)
+    status = folder.fold()
+    rows = tables.window(builders.START - DAY, builders.START + DAY).to_pylist()
+    assert [row["id"] for row in rows] == sorted(batch.ids)
+    first = next(row for row in rows if row["id"] == batch.ids[0])
+    assert (first["request_id"], first["version"], first["feature_a"]) == (batch.request_id, 1, 0.0)
+    assert (first["prediction"], first["probability_yes"], first["latency_us"]) == ("yes", 0.75, 900)
+    assert (status.folded_rows, status.pending_segments, path.exists()) == (2, 0, False)
+
+
+def test_nothing_to_fold_is_harmless(tables: LogTables, folder: Folder) -> None:
+    assert folder.fold().folded_rows == 0
+    assert _rows(tables) == []
+
+
+def _nothing_more(tables: LogTables) -> None:
+    """Killed after both commits, before the segment was deleted."""
+
+
+def _lose_labels(tables: LogTables) -> None:
+    """Killed between the two commits."""
+    shutil.rmtree(tables.labels)
+
+
+def _lose_both(tables: LogTables) -> None:
+    """Killed before the first commit."""
+    shutil.rmtree(tables.labels)
+    shutil.rmtree(tables.predictions)
+
+
+@pytest.mark.parametrize("undo", [_nothing_more, _lose_labels, _lose_both])
+def test_a_folder_killed_before_it_deleted_the_segment_changes_nothing(
+    tables: LogTables, folder: Folder, clock: ManualClock, undo: Callable[[LogTables], None]
+) -> None:
+    batch = builders.batch(3)
+    path = _append(tables, batch, labels=True)
+    segment = path.read_bytes()
+    folder.fold()
+    undo(tables)
+    path.write_bytes(segment)
+    Folder(tables, clock, compact_commits=10).fold()
+    assert _rows(tables) == sorted(batch.ids)
+    assert _label_rows(tables) == 3
+    assert not path.exists()
+
+
+def test_the_check_sees_a_segment_that_was_folded_twice(tables: LogTables, folder: Folder) -> None:
+    path = _append(tables, builders.batch(3))
+    segment = path.read_bytes()
+    folder.fold()
+    path.with_name(f"{uuid7()}.{1:010d}.seg").write_bytes(segment)  # a folder that does not know the writer again
+    folder.fold()
+    assert len(_rows(tables)) == 6
+
+
+def test_a_later_segment_of_the_same_writer_is_not_taken_for_an_earlier_one(tables: LogTables, folder: Folder) -> None:
+    writer = builders.writer(tables.segments)
+    for _ in range(3):
+        writer.append_predictions(builders.batch(), builders.schema())
+        writer.close()
+        folder.fold()
+    assert len(_rows(tables)) == 3
+
+
+def test_a_segment_whose_sealing_failed_is_not_passed_over(tables: LogTables, folder: Folder) -> None:
+    writer = builders.writer(tables.segments)
+    for _ in range(2):
+        writer.append_predictions(builders.batch(), builders.schema())
+        writer.close()
+    first = min(tables.segments.iterdir())
+    unsealed = first.rename(first.with_suffix(".open"))
+    with unsealed.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert folder.fold().pending_segments == 2
+    folder.fold()
+    assert len(_rows(tables)) == 2
+
+
+def test_an_open_segment_is_left_to_its_living_writer(tables: LogTables, folder: Folder) -> None:
+    path = _append(tables, builders.batch(), seal=False)
+    status = folder.fold()
+    assert (status.folded_rows, status.pending_segments, path.exists()) == (0, 1, True)
+
+
+def test_an_open_segment_of_a_dead_writer_is_adopted_without_its_torn_end(tables: LogTables, folder: Folder) -> None:
+    batch = builders.batch(2)
+    path = _append(tables, batch)
+    orphan = path.rename(path.with_suffix(".open"))
+    with orphan.open("ab") as file:
+        file.write(b"\x99\x00\x00\x00half a frame")
+    status = folder.fold()
+    assert _rows(tables) == sorted(batch.ids)
+    assert (status.truncated_bytes, status.quarantined_segments, status.pending_segments) == (16, 0, 0)
+
+
+@pytest.mark.parametrize("content", [b"", b"even", b"evenkeel-segment-1\n\x05\x00"])
+def test_a_dead_writer_that_wrote_nothing_whole_leaves_nothing(
+    tables: LogTables, folder: Folder, content: bytes
+) -> None:
+    tables.segments.mkdir(parents=True)
+    (tables.segments / f"{uuid7()}.{1:010d}.open").write_bytes(content)
+    status = folder.fold()
+    assert (status.pending_segments, status.quarantined_segments) == (0, 0)
+
+
+@pytest.mark.parametrize("frame", ["schema", "predictions"])
+def test_corruption_is_quarantined_and_the_rest_is_folded(tables: LogTables, folder: Folder, frame: str) -> None:
+    damaged, sound = builders.batch(), builders.batch()
+    path = _append(tables, damaged, labels=True)
+    other = _append(tables, sound)
+    content = bytearray(path.read_bytes())
+    content[content.index(b'"kinds"' if frame == "schema" else b'"columns"')] ^= 1
+    path.write_bytes(content)
+    status = folder.fold()
+    assert _rows(tables) == sound.ids
+    assert status.quarantined_segments >= 1
+    assert [kept.name for kept in tables.quarantine.iterdir()] == [path.name]
+    assert not other.exists()
+
+
+def test_the_watermark_is_not_ahead_of_what_is_still_open(
+    tables: LogTables, folder: Folder, clock: ManualClock
+) -> None:
+    opened = clock.now()
+    _append(tables, builders.batch(), seal=False)
+    clock.advance(60)
+    assert folder.fold().watermark <= opened
+
+
+def test_the_watermark_follows_the_clock_when_all_is_folded(
+    tables: LogTables, folder: Folder, clock: ManualClock
+) -> None:
+    _append(tables, builders.batch())
+    clock.advance(60)
+    assert clock.now() - folder.fold().watermark <= 2_000_000
+
+
+def test_versions_with_other_columns_share_the_table(tables: LogTables, folder: Folder) -> None:
+    writer = builders.writer(tables.segments)
+    kinds = {"a": "numeric", "town": "categorical", "new": "boolean"}
+    writer.append_predictions(builders.batch(), builders.schema())
+    columns = {"a": [1.0], "town": [None], "new": [True]}
+    writer.append_predictions(builders.batch(version=2, columns=columns), builders.schema(2, kinds=kinds))
+    writer.close()
+    folder.fold()
+    rows = tables.window(builders.START - DAY, builders.START + DAY).to_pylist()
+    assert {(row["version"], row["feature_new"]) for row in rows} == {(1, None), (2, True)}
+
+
+def test_compaction_keeps_every_row(tables: LogTables, folder: Folder) -> None:
+    ids = []
+    for _ in range(12):
+        batch = builders.batch()
+        ids += batch.ids
+        _append(tables, batch)
+        folder.fold()
+    assert _rows(tables) == sorted(ids)
+    assert isinstance(tables.window(builders.START, builders.START + 1), pa.Table)

@@ -1,0 +1,52 @@
+from pathlib import Path
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from lifecycle.clock import ManualClock
+from lifecycle.ledger.sql import SqlLedger
+from lifecycle.records import FoldStatus
+from monitoring.metrics import exposition
+from tests.unit.monitoring.making import kept, score, verdict
+
+
+def samples(ledger: SqlLedger, clock: ManualClock) -> dict[str, float]:
+    text = exposition(ledger, clock, 8).decode()
+    found = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            labels = ",".join(f"{name}={value}" for name, value in sorted(sample.labels.items()))
+            found[f"{sample.name}{{{labels}}}" if labels else sample.name] = sample.value
+    return found
+
+
+def test_an_empty_ledger_has_metrics_too(ledger: SqlLedger, clock: ManualClock) -> None:
+    found = samples(ledger, clock)
+    assert found["evenkeel_windows_total{state=ok}"] == 0
+    assert found["evenkeel_champion_generation"] == 0
+    assert "evenkeel_champion_version" not in found
+
+
+def test_the_numbers_are_the_ledgers(ledger: SqlLedger, clock: ManualClock) -> None:
+    scores = (score("a", 0.123456789), score("b", 0.05), score("c", None))
+    ledger.save(verdict(0, "warning", scores=scores, performance=kept(40)))
+    ledger.save(verdict(1, "no_traffic", rows=0, scores=(), version=None))
+    ledger.save_fold(FoldStatus(clock.now() - 4_000_000, clock.now(), 3, 99, 540, 0, 0))
+    found = samples(ledger, clock)
+    assert found["evenkeel_drift_score{column=a}"] == 0.123456789
+    assert found["evenkeel_drift_threshold{column=c}"] == 0.1
+    assert "evenkeel_drift_score{column=c}" not in found
+    assert found["evenkeel_drift_share"] == pytest.approx(1 / 3)
+    assert found["evenkeel_performance_loss"] == 1.0
+    assert found["evenkeel_performance_threshold"] == 1.5
+    assert found["evenkeel_verdict{state=no_traffic}"] == 1
+    assert found["evenkeel_verdict{state=warning}"] == 0
+    assert found["evenkeel_windows_total{state=warning}"] == 1
+    assert found["evenkeel_window_rows"] == 0
+    assert found["evenkeel_log_lag_seconds"] == 4
+    assert found["evenkeel_log_pending_segments"] == 3
+
+
+def test_labels_come_from_closed_sets(ledger: SqlLedger, clock: ManualClock, tmp_path: Path) -> None:
+    found = samples(ledger, clock)
+    assert {name.partition("{")[2].partition("=")[0] for name in found if "{" in name} == {"state", "kind"}
