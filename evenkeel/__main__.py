@@ -187,7 +187,10 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
 
 
 def _become(module: str, project: Path) -> None:
-    """Replace this process by the module's, so that signals reach it directly."""
+    """Replace this process by the module's, so that signals reach it directly. Raises ConfigInvalid before that."""
+    from lifecycle.config import load
+
+    load(project.resolve())
     os.execv(sys.executable, [sys.executable, "-m", module, "--project", str(project)])  # noqa: S606 - no shell on purpose
 
 

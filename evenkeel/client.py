@@ -28,12 +28,20 @@ class Counts:
 
 
 class ServiceClient:
-    """Speaks the native protocol to one service. Retries what a restart can cause, for `PATIENCE_SECONDS`."""
+    """Speaks the native protocol to one service. Retries what a restart can cause, for `patience_seconds`."""
 
-    def __init__(self, url: str, stop: threading.Event | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        stop: threading.Event | None = None,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
         self.counts = Counts()
         self._stop = stop or threading.Event()
-        self._http = httpx.Client(base_url=url, timeout=30)
+        self._patience_seconds = patience_seconds
+        self._http = httpx.Client(base_url=url, timeout=30, transport=transport)
 
     def close(self) -> None:
         self._http.close()
@@ -46,7 +54,7 @@ class ServiceClient:
             return False
 
     def model(self) -> dict[str, Any]:
-        """`GET /model`. Raises ModelUnavailable or ServiceUnreachable."""
+        """`GET /model`. Raises ModelUnavailable when none is live by the end, ServiceUnreachable without an answer."""
         answer: dict[str, Any] = self._send("GET", "/model").json()
         return answer
 
@@ -61,34 +69,38 @@ class ServiceClient:
         return answer
 
     def _send(self, method: str, path: str, content: object = None) -> httpx.Response:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + self._patience_seconds
         pause = FIRST_PAUSE_SECONDS
         while True:
-            problem, response = self._attempt(method, path, content)
-            if response is not None:
+            found = self._attempt(method, path, content)
+            if isinstance(found, httpx.Response):
                 self.counts.sent += 1
-                return response
+                return found
             self.counts.failed += 1
             if time.monotonic() > deadline or self._stop.wait(pause):
-                raise ServiceUnreachable(
-                    f"{method} {path} at {self._http.base_url} was not answered ({problem}); start it with "
-                    "`evenkeel up`, or name another address with --url"
-                )
+                raise found
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
-    def _attempt(self, method: str, path: str, content: object) -> tuple[str, httpx.Response | None]:
+    def _attempt(self, method: str, path: str, content: object) -> httpx.Response | EvenkeelError:
+        """The answer, or the error to raise if there is no time for another attempt."""
         try:
             response = self._http.request(method, path, json=content)
         except httpx.TransportError as error:
-            return type(error).__name__, None
+            return self._unanswered(method, path, type(error).__name__)
         if response.is_success:
-            return "", response
+            return response
         message = _message(response)
-        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and content is None:
-            raise ModelUnavailable(message)
+        if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and path == "/model":
+            return ModelUnavailable(message)  # a service that has just started loads its model a moment later
         if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
             raise InputRejected(f"{path} answered {response.status_code}: {message}")
-        return f"status {response.status_code}", None
+        return self._unanswered(method, path, f"status {response.status_code}")
+
+    def _unanswered(self, method: str, path: str, problem: str) -> ServiceUnreachable:
+        return ServiceUnreachable(
+            f"{method} {path} at {self._http.base_url} was not answered ({problem}); start it with `evenkeel up`, or "
+            "name another address with --url"
+        )
 
 
 def _message(response: httpx.Response) -> str:

@@ -11,10 +11,9 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import structlog
 
@@ -41,13 +40,13 @@ class _Child:
 
 
 class Supervisor:
-    """The children of one project. `run` blocks until `stop` is set, then ends them."""
+    """The children of one project, by name the modules to run. `run` blocks until `stop` is set, then ends them."""
 
-    def __init__(self, project: Project, stop: threading.Event, log_folder: Path | None = None) -> None:
+    def __init__(self, project: Project, stop: threading.Event, modules: Mapping[str, str] = MODULES) -> None:
         self._project = project
         self._stop = stop
-        self._log_folder = log_folder
-        self._children = [_Child(name) for name in MODULES]
+        self._modules = modules
+        self._children = [_Child(name) for name in modules]
 
     def run(self, tick: Callable[[], None] = lambda: None) -> None:
         """Keep the children running; `tick` is called at every look."""
@@ -87,28 +86,16 @@ class Supervisor:
         log.warning("process_died", child=child.name, code=code, restarts=child.restarts, pause_seconds=child.pause)
 
     def _start(self, child: _Child, now: int) -> None:
-        command = [sys.executable, "-m", MODULES[child.name], "--project", str(self._project.path)]
+        command = [sys.executable, "-m", self._modules[child.name], "--project", str(self._project.path)]
         child.started_at = now
-        with self._output(child.name) as output:
-            child.process = subprocess.Popen(
-                command,
-                env=child_environment(),
-                cwd=self._project.path,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
+        child.process = subprocess.Popen(
+            command,
+            env=child_environment(),
+            cwd=self._project.path,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         log.info("process_started", child=child.name, pid=child.process.pid)
-
-    @contextmanager
-    def _output(self, name: str) -> Iterator[int | None]:
-        if self._log_folder is None:
-            yield None
-            return
-        self._log_folder.mkdir(parents=True, exist_ok=True)
-        with (self._log_folder / f"{name}.log").open("ab") as file:
-            yield file.fileno()
 
     def _end(self) -> None:
         """Ask every child to finish, wait for it, and end what does not."""

@@ -40,9 +40,12 @@ def to_datetime(microseconds: int) -> datetime:
 
 
 def from_datetime(moment: datetime) -> int:
-    """Microseconds since 1970 for `moment`; a naive one is taken as UTC."""
+    """Microseconds since 1970 for `moment`; a naive one is taken as UTC.
+
+    Raises OverflowError when it falls outside the years 1 to 9999 in UTC, which `to_datetime` could not give back.
+    """
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    delta = aware - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = aware.astimezone(UTC) - datetime(1970, 1, 1, tzinfo=UTC)
     return (delta.days * 86_400 + delta.seconds) * MICROSECONDS + delta.microseconds
 
 

@@ -55,6 +55,8 @@ class LedgerCollector(Collector):
             return
         last = history[0]
         yield _gauge("window_rows", "Rows in the last window.", last.rows)
+        length = (last.end - last.start) / MICROSECONDS
+        yield _gauge("window_seconds", "Length of the last window.", length)
         yield _gauge("window_end_timestamp_seconds", "End of the last window.", last.end / MICROSECONDS)
         yield _gauge(
             "monitor_scored_timestamp_seconds", "When the last window was scored.", last.scored_at / MICROSECONDS
@@ -91,7 +93,7 @@ class LedgerCollector(Collector):
         yield _gauge("log_pending_segments", "Segments not folded yet.", fold.pending_segments)
         yield _gauge("log_pending_bytes", "Bytes not folded yet.", fold.pending_bytes)
         yield _gauge("log_folded_rows", "Rows in the predictions table.", fold.folded_rows)
-        yield _gauge("log_quarantined_segments", "Damaged records put aside.", fold.quarantined_segments)
+        yield _gauge("log_quarantined_segments", "Damaged segments put aside.", fold.quarantined_segments)
 
 
 def exposition(ledger: MonitorLedger, clock: Clock, attempts: int) -> bytes:

@@ -62,7 +62,12 @@ def windows(origin: pd.DataFrame, rows: Rows) -> dict[str, pd.DataFrame]:
     found = {"everything": everything}
     found |= {name: everything.tail(len(everything) // part) for name, part in NEWEST.items()}
     found["since_champion"] = rows.fresh
-    return {name: window for name, window in found.items() if name == "everything" or len(window) >= SMALLEST_WINDOW}
+    return {name: window for name, window in found.items() if name == "everything" or _teaches(window)}
+
+
+def _teaches(window: pd.DataFrame) -> bool:
+    """A short window may well hold labels of one class only: it is left out, and the run goes on without it."""
+    return len(window) >= SMALLEST_WINDOW and len(window[LABEL].unique()) > 1
 
 
 def train_all(

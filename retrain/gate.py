@@ -40,20 +40,20 @@ def decide(
     """Judge the best of `challengers` by the per-row losses of each, all on the same rows in the same order.
 
     `improvement` is the champion's mean loss less the challenger's, as a share of the champion's; the interval is the
-    two-sided 90 % one.
+    two-sided 90 % one. A loss that is not a number beats nothing and is beaten by nothing.
     """
-    name = min(challengers, key=lambda key: float(challengers[key].mean()))
+    name = min(challengers, key=lambda key: float(np.nan_to_num(challengers[key].mean(), nan=np.inf)))
     challenger = challengers[name]
     before, after, nothing = (float(values.mean()) for values in (champion, challenger, trivial))
     low, high = _interval(champion - challenger, seed)
     scale = before if before > 0 else 1.0
     improvement = (before - after) / scale
     refusals: list[str] = []
-    if improvement < minimum_improvement:
+    if not improvement >= minimum_improvement:  # said so, because every comparison with NaN is false
         refusals.append(f"its loss {after:.4g} is not {minimum_improvement:.0%} below the champion's {before:.4g}")
-    if low <= 0:
+    if not low > 0:
         refusals.append(f"the gain is not certain: its 90 % interval is {low / scale:.1%} to {high / scale:.1%}")
-    if after >= nothing:
+    if not after < nothing:
         refusals.append(f"its loss {after:.4g} is no better than {nothing:.4g} of a trivial predictor")
     accepted = f"its loss {after:.4g} is {improvement:.1%} below the champion's {before:.4g} (90 % interval {low / scale:.1%} to {high / scale:.1%})"
     losses = {"champion": before, "trivial": nothing} | {

@@ -27,7 +27,6 @@ from retrain.trainer import FileTrainer
 
 ACTOR = "retrain"
 FIRST = 1
-VERDICTS_READ = 1_000
 ENDED = ("promoted", "refused", "failed")
 log = structlog.get_logger(__name__)
 
@@ -117,7 +116,19 @@ class Job:
         champion = self.ledger.version(number) if number is not None else None
         if champion is None:
             raise ProjectInvalid("there is no champion to improve on; promote a version first")
+        self._refuse_other_columns(champion)
         return champion
+
+    def _refuse_other_columns(self, champion: ModelVersion) -> None:
+        """Rows of one contract cannot be compared with, nor judged by a model of, another."""
+        known, wanted = versions.load_contract(champion, self.store).columns, self.contract.columns
+        changed = {(column.name, column.kind) for column in known} ^ {(column.name, column.kind) for column in wanted}
+        if changed:
+            names = ", ".join(sorted({repr(name) for name, _ in changed}))
+            raise ProjectInvalid(
+                f"the contract no longer has the columns of version {champion.number} (differing: {names}); restore "
+                f"{self.config.contract.file}, or make a new project with `evenkeel init`"
+            )
 
     def _rows(self, champion: ModelVersion) -> challengers.Rows:
         section = self.config.retrain
@@ -126,7 +137,7 @@ class Job:
             self.contract,
             start=min(version.created_at for version in self.ledger.versions()),
             end=self.clock.now(),
-            verdicts=self.ledger.latest(VERDICTS_READ),
+            verdicts=self.ledger.windows_in("data_quality"),
             most_rows=section.history_rows,
         )
         return challengers.split(taken, rows, champion, section.holdout_share)
@@ -136,7 +147,7 @@ class Job:
             rows.unseen,
             versions.load_reference(champion, self.store),
             self.contract,
-            self.ledger.latest(VERDICTS_READ),
+            self.ledger.judged(1),
             self.config.retrain,
             self.config.monitoring,
         )

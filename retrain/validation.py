@@ -49,7 +49,7 @@ def _missing(rows: pd.DataFrame, reference: pd.DataFrame, contract: Contract, su
 def _labels(rows: pd.DataFrame, contract: Contract) -> list[str]:
     distinct = rows[LABEL].nunique()
     if distinct < 2:
-        return [f"all {len(rows)} labels are {rows[LABEL].iloc[0]!r}"]
+        return [f"all {len(rows)} labels are {rows[LABEL].tolist()[0]!r}"]
     if contract.target.is_regression:
         return []
     strange = sorted(set(rows[LABEL].astype(str)) - set(contract.target.class_texts))

@@ -23,6 +23,7 @@ def json_response(content: object, status: int = 200, headers: dict[str, str] | 
 
 def error_response(status: int, code: str, message: str, problems: Sequence[Problem] = ()) -> Response:
     """An error in the shape every client can rely on."""
+    current().refused = True
     headers = {"Retry-After": RETRY_SECONDS} if status in (429, 503) else None
     return json_response(error_body(code, message, problems), status, headers)
 

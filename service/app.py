@@ -26,10 +26,8 @@ PROJECT = "EVENKEEL_PROJECT"
 _ROW = {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}}
 
 
-class PredictRequest(BaseModel):
-    """Rows to predict, each an object of feature: value pairs."""
-
-    rows: Annotated[list[Any], WithJsonSchema({"type": "array", "items": _ROW, "minItems": 1})]
+Rows = Annotated[list[Any], WithJsonSchema({"type": "array", "items": _ROW, "minItems": 1})]
+"""Rows to predict, each an object of feature: value pairs."""
 
 
 class Prediction(BaseModel):
@@ -118,7 +116,7 @@ class EvenkeelService:
         return parts.follower.live is not None
 
     @bentoml.api(route="/predict", output_spec=PredictResponse)
-    async def predict(self, request: PredictRequest, /) -> Response:
+    async def predict(self, rows: Rows) -> Response:
         """Predict each row; every answer names the version that gave it."""
         # The gate has decoded the body already; BentoML's own reading of it serves its schema and clients.
         return await self._native.predict()

@@ -7,11 +7,15 @@ from typing import Any
 
 @dataclass
 class RequestContext:
-    """Made by the gate; `body` is the decoded JSON, `version` is filled in by the data plane."""
+    """Made by the gate; `body` is the decoded JSON, `version` is filled in by the data plane.
+
+    `refused` says that the response is an error of ours, in the shape that every client can rely on.
+    """
 
     request_id: str
     body: Any = None
     version: int | None = None
+    refused: bool = False
 
 
 _current: ContextVar[RequestContext] = ContextVar("evenkeel_request")

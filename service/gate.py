@@ -25,11 +25,13 @@ READ_ALREADY = b'{"rows":[]}'
 """What BentoML is given to parse in place of a body that the gate has parsed: the handler uses the gate's."""
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 _HIDDEN = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
-_PLAIN_ERRORS = {
+_FRAMEWORK_ERRORS = {
     404: ("not_found", "there is nothing at this path; GET /docs.json lists the routes"),
     405: ("method_not_allowed", "this path does not take this method; GET /docs.json lists the routes"),
+    500: ("internal", "the service failed; its log names this request_id"),
     503: ("not_ready", "the service is not ready to answer yet; try again shortly"),
 }
+_OTHER_ERROR = ("bad_request", "the request was not understood; GET /docs.json describes what is")
 log = structlog.get_logger(__name__)
 
 
@@ -75,7 +77,9 @@ class Gate:
         protocol = PROTOCOLS.get(scope["path"], "other")
         finish = _Finish(send, request, self._metrics, protocol)
         try:
-            if scope["path"] in LISTS and scope["method"] == "POST":
+            if scope["path"] in LISTS:
+                if scope["method"] != "POST":
+                    raise Refused(405, *_FRAMEWORK_ERRORS[405])
                 receive = await self._decoded(scope, receive, request)
             await self._app(scope, receive, finish)
         except Refused as refused:
@@ -85,7 +89,7 @@ class Gate:
             log.exception("request_failed")
             if finish.started:
                 raise
-            response = error_response(500, "internal", "the service failed; its log names this request_id")
+            response = error_response(500, *_FRAMEWORK_ERRORS[500])
             await response(scope, receive, finish)
         finally:
             structlog.contextvars.unbind_contextvars("request_id")
@@ -171,10 +175,12 @@ class _Finish:
         headers["X-Content-Type-Options"] = "nosniff"
         if self._request.version is not None:
             headers["X-Model-Version"] = str(self._request.version)
+        if status == 405:
+            headers.setdefault("allow", "POST")  # other paths are the framework's, which names their methods itself
         self._count(status)
-        if status in _PLAIN_ERRORS and not headers.get("content-type", "").startswith("application/json"):
+        if status >= 400 and not self._request.refused:
             self._replaced = True
-            body = orjson.dumps(error_body(*_PLAIN_ERRORS[status]))
+            body = orjson.dumps(error_body(*_FRAMEWORK_ERRORS.get(status, _OTHER_ERROR)))
             headers["content-type"] = "application/json"
             headers["content-length"] = str(len(body))
             await self._send(message)

@@ -74,6 +74,8 @@ class Follower:
         self._retry_at = 0
 
     def start(self) -> None:
+        """Take the first look here, so that a worker that begins to accept connections has its model already."""
+        self._look()
         self._thread.start()
 
     def stop(self) -> None:
@@ -95,16 +97,17 @@ class Follower:
         return self.live is None or self.live.generation != pointer.generation
 
     def _run(self) -> None:
-        while True:
-            try:
-                self._feature_log.seal_if_old()
-                self.follow()
-            except StoreUnavailable as error:
-                log.warning("pointer_not_read", error=str(error))
-            except Exception:
-                log.exception("follower_step_failed")  # the next look may succeed; the live model keeps answering
-            if self._clock.wait(self._stop, self._poll_seconds):
-                return
+        while not self._clock.wait(self._stop, self._poll_seconds):
+            self._look()
+
+    def _look(self) -> None:
+        try:
+            self._feature_log.seal_if_old()
+            self.follow()
+        except StoreUnavailable as error:
+            log.warning("pointer_not_read", error=str(error))
+        except Exception:
+            log.exception("follower_step_failed")  # the next look may succeed; the live model keeps answering
 
     def _follow_staged(self, pointer: Pointer) -> None:
         number = pointer.staged

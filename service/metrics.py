@@ -10,6 +10,8 @@ import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+PROTOCOLS = ("native", "feedback", "other")
+STATUS_CLASSES = ("2xx", "4xx", "5xx")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 
 
@@ -40,11 +42,23 @@ class ServiceMetrics:
         self._highest = Gauge(
             "evenkeel_served_version_highest", help_text, multiprocess_mode="livemax", registry=registry
         )
+        self._begin_at_zero()
 
     def serves(self, version: int) -> None:
         """This process serves `version` from now on."""
         self._lowest.set(version)
         self._highest.set(version)
+
+    def _begin_at_zero(self) -> None:
+        """Make every known series now: Prometheus sees no increase in a series that appears with its first event."""
+        for protocol in PROTOCOLS:
+            self.seconds.labels(protocol)
+            for status_class in STATUS_CLASSES:
+                self.requests.labels(protocol, status_class)
+        for outcome in ("appended", "dropped"):
+            self.log_rows.labels(outcome)
+        for outcome in ("accepted", "rejected"):
+            self.labels.labels(outcome)
 
     @staticmethod
     def expose() -> bytes:

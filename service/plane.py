@@ -15,12 +15,14 @@ import structlog
 from lifecycle.clock import from_datetime
 from lifecycle.contract import Scalar
 from lifecycle.errors import InputRejected, ModelUnavailable, StoreUnavailable
-from lifecycle.ids import is_uuid7, uuid7
+from lifecycle.ids import is_uuid7, milliseconds_of, uuid7
 from lifecycle.ports import Clock, FeatureLog
 from lifecycle.records import Label, PredictionBatch
 from service.live import Follower, Live
 from service.metrics import ServiceMetrics
 
+AHEAD_MILLISECONDS = 60_000
+"""A label may name a prediction whose clock ran this far ahead of ours; no prediction is of a later moment."""
 INLINE_ROWS = 64
 """Up to this many rows are predicted on the event loop; more go to a thread, so that others are not kept waiting."""
 log = structlog.get_logger(__name__)
@@ -156,17 +158,22 @@ class DataPlane:
         if not isinstance(item, dict):
             return Rejection(None, "is not an object with id and label")
         identifier = item.get("id")
-        if not isinstance(identifier, str) or not is_uuid7(identifier):
+        now = self._clock.now()
+        if not isinstance(identifier, str) or not _could_be_ours(identifier, now):
             return Rejection(None, "id is not the id of a prediction")
         if "label" not in item:
             return Rejection(identifier, "has no label")
-        now = self._clock.now()
         try:
             observed = _moment(item.get("observed_at"), now)
             stored = live.model.contract.label(item["label"])
         except InputRejected as error:
             return Rejection(identifier, str(error))
         return Label(identifier, stored, observed, now)
+
+
+def _could_be_ours(identifier: str, now: int) -> bool:
+    """Whether a prediction may have this id by `now`: the tables have no place for moments that are yet to come."""
+    return is_uuid7(identifier) and milliseconds_of(identifier) <= now // 1000 + AHEAD_MILLISECONDS
 
 
 def _moment(value: object, now: int) -> int:

@@ -3,16 +3,14 @@
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 from evenkeel import show
-from evenkeel.demo.observer import Observer
+from evenkeel.demo.observer import LOOK_SECONDS, Observer
+from evenkeel.demo.product import Product
 from evenkeel.demo.receiver import AlertReceiver
 from evenkeel.demo.story import Story, Summary
 from evenkeel.demo.traffic import Traffic
@@ -20,7 +18,6 @@ from evenkeel.demo.world import TARGET, DigitsWorld
 from evenkeel.init import InitOptions, init_project
 from evenkeel.supervise import stopped_by_signals
 from lifecycle.errors import EvenkeelError, ProjectInvalid
-from lifecycle.process import child_environment
 
 QUICK = {
     "EVENKEEL_MONITORING__WINDOW_MINUTES": "0.2",
@@ -30,7 +27,6 @@ QUICK = {
     "EVENKEEL_FEATURE_LOG__FOLD_SECONDS": "0.5",
 }
 """The demo's pace: what a team has in hours happens here in seconds. Nothing else differs from a user's project."""
-PATIENCE_SECONDS = 30.0
 
 
 class Interrupted(EvenkeelError):
@@ -65,15 +61,13 @@ def _run(directory: Path, *, leave: bool, as_json: bool) -> int:
     }
     os.environ.update(environment)
     _make_project(directory, tell)
-    with stopped_by_signals() as stop, _up(directory) as up:
+    with stopped_by_signals() as stop, Product(directory) as product:
 
         def broken() -> EvenkeelError | None:
             if stop.is_set():
                 return Interrupted("the demo was interrupted")
-            if up.poll() is not None:
-                return ProjectInvalid(
-                    f"`evenkeel up` ended with code {up.returncode}; see {directory / '.evenkeel/logs'}"
-                )
+            if not product.look_after():
+                return ProjectInvalid(f"`evenkeel up` died again and again; {product.log} says why")
             return traffic.problem
 
         traffic = Traffic(f"http://127.0.0.1:{service}")
@@ -85,7 +79,8 @@ def _run(directory: Path, *, leave: bool, as_json: bool) -> int:
             _print(summary, as_json=as_json)
             if not leave:
                 _stay(directory, service, monitor)
-                stop.wait()
+                while not stop.wait(LOOK_SECONDS) and product.look_after():
+                    pass
         except Interrupted as error:
             tell(str(error))
             return 130
@@ -96,39 +91,13 @@ def _run(directory: Path, *, leave: bool, as_json: bool) -> int:
     return int(summary.missing is not None)
 
 
-def _make_project(directory: Path, tell: object) -> None:
-    assert callable(tell)
+def _make_project(directory: Path, tell: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory(prefix="evenkeel-demo-source-") as source:
         file = Path(source) / "digits.csv"
         rows = DigitsWorld().write_reference(file)
         tell(f"making a project from {rows} handwritten digits (scikit-learn's, real images)")
         made = init_project(directory, file, InitOptions(target=TARGET, name="digits"))
     tell(f"version 1 is trained and promoted: {made.score}")
-
-
-@contextmanager
-def _up(directory: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """`evenkeel up` as a user runs it; ended, with all it started, at the end of the block."""
-    logs = directory / ".evenkeel" / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
-    with (logs / "up.log").open("ab") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "evenkeel", "up", "--project", str(directory)],
-            env=child_environment(),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(PATIENCE_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
 
 
 def _free_ports() -> tuple[int, int]:

@@ -19,11 +19,18 @@ class NotObserved(EvenkeelError):
 class Observer:
     """Asks the two addresses; an interface that does not answer (while it restarts, say) is asked again."""
 
-    def __init__(self, service: str, monitor: str, broken: Callable[[], EvenkeelError | None]) -> None:
+    def __init__(
+        self,
+        service: str,
+        monitor: str,
+        broken: Callable[[], EvenkeelError | None],
+        *,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
         self._service = service
         self._monitor = monitor
         self._broken = broken
-        self._http = httpx.Client(timeout=10)
+        self._http = httpx.Client(timeout=10, transport=transport)
 
     def close(self) -> None:
         self._http.close()

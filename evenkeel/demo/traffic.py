@@ -52,7 +52,8 @@ class Traffic:
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
         self._client.close()
 
     def switch(self, phase: str, pairs: Iterator[Pair]) -> None:

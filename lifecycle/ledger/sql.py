@@ -24,6 +24,7 @@ from lifecycle.records import (
     Pointer,
     RetrainRun,
     Verdict,
+    VerdictState,
     VersionStatus,
     Worker,
 )
@@ -132,6 +133,12 @@ class SqlLedger:
         table = schema.verdicts
         told = table.c.state.not_in(("no_traffic", "insufficient_data"))
         query = select(table).where(told).order_by(table.c.start.desc()).limit(limit)
+        return [_verdict(_dict(row)) for row in self._all(query)]
+
+    def windows_in(self, state: VerdictState) -> list[Verdict]:
+        """Every window judged `state`, newest first."""
+        table = schema.verdicts
+        query = select(table).where(table.c.state == state).order_by(table.c.start.desc())
         return [_verdict(_dict(row)) for row in self._all(query)]
 
     def verdict(self, start: int) -> Verdict | None:

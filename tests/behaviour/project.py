@@ -235,7 +235,7 @@ def answers(url: str) -> bool:
         return False
 
 
-def eventually(look: Callable[[], Found], what: str, seconds: float = 60) -> Found:
+def eventually(look: Callable[[], Found | None], what: str, seconds: float = 60) -> Found:
     """The first true answer of `look`; fails with `what` when there is none in time."""
     deadline = time.monotonic() + seconds
     while not (found := look()):

@@ -1,0 +1,126 @@
+"""What the looking commands print is what ledger and log hold, as tables and as JSON alike."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from evenkeel import facts
+from lifecycle.errors import ProjectInvalid
+from lifecycle.ids import uuid7
+from lifecycle.project import Project
+from lifecycle.records import Alert, ColumnScore, Performance, RetrainRun, Verdict, Worker
+from tests.builders import START
+from tests.unit.evenkeel.making import answered, project
+
+MINUTE = 60_000_000
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Project:
+    return project(tmp_path)
+
+
+def eventful(made: Project) -> None:
+    """A drifting window with a report, an open and a resolved alert, a refused run, and a worker."""
+    scores = (ColumnScore("a", "wasserstein", 0.5, 0.1), ColumnScore("b", "wasserstein", None, 0.1, "has no values"))
+    lost = Performance(80, 0.8, {"loss": 0.25}, {"loss": 0.1})
+    made.ledger.save(
+        Verdict(START, START + MINUTE, 100, "drift", 1, scores, ("a strays",), True, lost, report="1.html", retrain="r")
+    )
+    made.ledger.save(Verdict(START + MINUTE, START + 2 * MINUTE, 0, "no_traffic", None))
+    for name, resolved in (("drift", None), ("performance", START + MINUTE)):
+        alert = Alert(uuid7(), name, "ticket", f"{name} [bold]title", "a body", START, START, resolved)
+        made.ledger.save_alert(alert, [])
+    decision = {"reasons": ["no better"]}
+    made.ledger.save_run(RetrainRun("r", START, "drift", "refused", challenger=2, decision=decision))
+    made.ledger.report(Worker("w", 4711, made.clock.now(), 1, 1, START))
+
+
+def test_status_holds_what_ledger_and_log_hold(made: Project) -> None:
+    eventful(made)
+    answered(made, 3)
+    told = facts.status(made)
+    assert (told["model"], told["champion"]["version"], told["champion"]["generation"]) == ("houses", 1, 1)
+    assert told["workers"] == [{"pid": 4711, "version": 1, "generation": 1}]
+    assert (told["feature_log"]["rows"], told["feature_log"]["pending_segments"]) == (3, 0)
+    newest, drifted = told["verdicts"]
+    assert (newest["state"], newest["loss"], newest["coverage"]) == ("no_traffic", None, None)
+    assert drifted["start"] == "2023-11-14T22:13:20Z"
+    assert (drifted["state"], drifted["drifted_columns"], drifted["loss"]) == ("drift", ["a"], 0.25)
+    assert (drifted["coverage"], drifted["reasons"], drifted["retrain"]) == (0.8, ["a strays"], "r")
+    assert [alert["kind"] for alert in told["alerts"]] == ["drift"]
+    assert [(run["state"], run["reasons"]) for run in told["runs"]] == [("refused", ["no better"])]
+
+
+def test_status_is_printed_as_tables_and_as_json(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    eventful(made)
+    facts.show_status(made.path, as_json=False)
+    printed = capsys.readouterr().out
+    for word in ("houses", "version 1, generation 1", "4711", "drift", "no better", "80%"):
+        assert word in printed
+    assert "drift [bold]title" in printed, "text is never read as markup"
+    facts.show_status(made.path, as_json=True)
+    assert json.loads(capsys.readouterr().out)["champion"]["version"] == 1
+
+
+def test_a_project_where_nothing_happened_yet_can_be_looked_at(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "evenkeel.toml").write_text('[model]\nname = "houses"\n')
+    for as_json in (False, True):
+        facts.show_status(tmp_path, as_json=as_json)
+        facts.show_models(tmp_path, as_json=as_json)
+        facts.show_alerts(tmp_path, every=False, as_json=as_json)
+        facts.show_reports(tmp_path, as_json=as_json)
+    assert "no champion; `evenkeel promote VERSION` makes one" in capsys.readouterr().out
+
+
+def test_models_tell_role_score_and_origin(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    facts.show_models(made.path, as_json=True)
+    (version,) = json.loads(capsys.readouterr().out)
+    assert (version["version"], version["role"], version["metrics"]) == (1, "champion", {"loss": 0.1})
+    assert version["lineage"] == {"seed": 0}
+    assert len(version["manifest_digest"]) == 64
+
+
+def test_alerts_are_the_open_ones_unless_all_are_wanted(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    eventful(made)
+    facts.show_alerts(made.path, every=False, as_json=True)
+    assert [alert["kind"] for alert in json.loads(capsys.readouterr().out)] == ["drift"]
+    facts.show_alerts(made.path, every=True, as_json=False)
+    printed = capsys.readouterr().out
+    assert "(open)" in printed
+    assert "(resolved 2023-11-14T22:14:20Z)" in printed
+
+
+def test_reports_are_windows_with_a_file(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    eventful(made)
+    facts.show_reports(made.path, as_json=True)
+    (report,) = json.loads(capsys.readouterr().out)
+    assert report["file"] == str(made.path / ".evenkeel" / "reports" / "1.html")
+
+
+def test_one_answer_is_explained_to_its_record_label_version_and_promotion(made: Project) -> None:
+    _, second = answered(made, 2)
+    told = facts.why(made, second)
+    record = told["record"]
+    assert (record["id"], record["feature_a"], record["prediction"], record["label"]) == (second, 1.0, "yes", "no")
+    assert (told["version"]["version"], told["version"]["role"]) == (1, "champion")
+    assert (told["promotion"]["actor"], told["promotion"]["reason"]) == ("init", "version 1")
+
+
+def test_an_explanation_is_printed_as_tables_and_as_json(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    first, _ = answered(made, 2)
+    facts.show_why(made.path, first, as_json=False)
+    assert "version 1 (champion)" in capsys.readouterr().out
+    facts.show_why(made.path, first, as_json=True)
+    assert json.loads(capsys.readouterr().out)["record"]["id"] == first
+
+
+@pytest.mark.parametrize(
+    ("identifier", "words"), [("../../x", "not the id of a prediction"), (uuid7(), "holds no prediction")]
+)
+def test_an_unknown_answer_is_refused(made: Project, identifier: str, words: str) -> None:
+    with pytest.raises(ProjectInvalid, match=words):
+        facts.why(made, identifier)
