@@ -12,7 +12,12 @@ def configure(process: str, *, verbose: bool = False, quiet: bool = False) -> No
     `verbose` adds what libraries say; `quiet` leaves only warnings, for commands that print facts.
     """
     terminal = sys.stderr.isatty()
+
+    def named(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        return {"process": process, **event}  # not a context variable: those do not reach other threads
+
     shared: list[structlog.typing.Processor] = [
+        named,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -36,4 +41,3 @@ def configure(process: str, *, verbose: bool = False, quiet: bool = False) -> No
     root.setLevel(logging.INFO if verbose else logging.WARNING)
     for package in ("evenkeel", "lifecycle", "service", "monitoring", "retrain"):
         logging.getLogger(package).setLevel(logging.WARNING if quiet else logging.INFO)
-    structlog.contextvars.bind_contextvars(process=process)

@@ -89,7 +89,17 @@ class Reports:
             log.warning("report_not_rendered", window=verdict.start)
 
     def _run(self, start: int) -> bool:
-        command = [sys.executable, "-m", "monitoring.render", "--project", str(self._project), "--start", str(start)]
+        quiet = ["-W", "ignore::RuntimeWarning"]  # Evidently correlates constant columns too, and numpy complains
+        command = [
+            sys.executable,
+            *quiet,
+            "-m",
+            "monitoring.render",
+            "--project",
+            str(self._project),
+            "--start",
+            str(start),
+        ]
         with subprocess.Popen(
             command, env=child_environment({"DO_NOT_TRACK": "1"}), stdin=subprocess.DEVNULL
         ) as process:

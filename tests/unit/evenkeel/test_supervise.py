@@ -14,7 +14,7 @@ from evenkeel.supervise import Supervisor, only_one, require_free, stopped_by_si
 from lifecycle.errors import ProjectInvalid
 from lifecycle.project import Project
 
-WAITS = "import signal\nsignal.pause()\n"
+WAITS = "import signal\nfrom lifecycle.process import exit_with_parent\nexit_with_parent()\nsignal.pause()\n"
 ENDS = "open('starts', 'a').write('x')\n"
 LOOKS = 150
 

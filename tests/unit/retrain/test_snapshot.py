@@ -1,5 +1,6 @@
 """A snapshot names its rows so exactly that they are the same when read again, however much was logged since."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -15,6 +16,19 @@ from retrain.snapshot import AT, Snapshot, take
 from retrain.training import row_digest
 from tests.builders import START, batch, contract, writer
 from tests.unit.retrain.making import StillClock, World, judged, rows
+
+
+class Growing(LogTables):
+    """A feature log that gets more rows the moment after somebody asked for its versions."""
+
+    def __init__(self, folder: Path, grow: Callable[[], object]) -> None:
+        super().__init__(folder)
+        self._grow = grow
+
+    def versions(self) -> tuple[int | None, int | None]:
+        found = super().versions()
+        self._grow()
+        return found
 
 
 @pytest.fixture
@@ -64,6 +78,16 @@ def test_more_rows_and_corrected_labels_later_change_nothing_of_it(world: World)
     again = read_again(world, snapshot)
     assert row_digest(again) == row_digest(before) == snapshot.digest
     assert taken(world)[0].digest != snapshot.digest
+
+
+def test_rows_that_come_while_it_is_taken_are_no_part_of_it(world: World) -> None:
+    world.answer(rows(60, seed=2))
+    tables = Growing(world.tables.folder, lambda: world.answer(rows(60, seed=3)))
+    end = world.clock.now() + 3_600_000_000
+    snapshot, found = take(tables, world.contract, start=START, end=end, verdicts=[], most_rows=1_000)
+    assert world.tables.row_count() == 120
+    assert snapshot.rows == 60
+    assert found["a"].tolist() == rows(60, seed=2)["a"].tolist()
 
 
 def test_rows_of_a_broken_window_are_left_out_and_named(world: World) -> None:
