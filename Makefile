@@ -21,11 +21,11 @@ demo: $(VENV)/.product ## watch the whole loop: traffic, drift, alert, retrain, 
 up: $(VENV)/.product ## run service, fold and monitor of a project: make up PROJECT=DIR
 	$(BIN)/evenkeel up --project $(PROJECT)
 
-test: system-packages lint types ## run every check there is (fetches system packages that tests need)
-	$(BIN)/python -m pytest
+test: system-packages lint types unit ## run every check there is (fetches system packages that tests need)
+	$(BIN)/python -m pytest tests/behaviour
 
 unit: $(VENV)/.tools ## run the tests that need nothing but Python, in seconds
-	$(BIN)/python -m pytest tests/unit tests/contract tests/architecture
+	$(BIN)/python -m pytest --numprocesses 2 tests/unit tests/component tests/contract tests/architecture
 
 lint: $(VENV)/.tools ## check style and formatting
 	$(BIN)/ruff check .

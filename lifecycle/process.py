@@ -6,8 +6,11 @@ once when they differ. This works after `kill -9` of the parent, in containers, 
 
 import os
 import signal
+import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+
+from lifecycle.errors import EvenkeelError
 
 PARENT = "EVENKEEL_PARENT_PID"
 LOOK_SECONDS = 0.25
@@ -16,6 +19,15 @@ LOOK_SECONDS = 0.25
 def child_environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment for a child of this process."""
     return {**os.environ, **(extra or {}), PARENT: str(os.getpid())}
+
+
+def exit_code(run: Callable[[], int | None]) -> int:
+    """Run a program; an error that Evenkeel raises on purpose is its sentence on stderr and code 2."""
+    try:
+        return run() or 0
+    except EvenkeelError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
 
 
 def exit_with_parent() -> None:

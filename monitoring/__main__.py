@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from lifecycle import logs
-from lifecycle.errors import EvenkeelError
-from lifecycle.process import exit_with_parent
+from lifecycle.process import exit_code, exit_with_parent
 from lifecycle.project import Project
 
 
@@ -20,11 +19,7 @@ def main() -> int:
     logs.configure("monitor", verbose=arguments.verbose)
     from monitoring.app import main as run
 
-    try:
-        code = run(Project.open(arguments.project))
-    except EvenkeelError as error:
-        sys.stderr.write(f"{error}\n")
-        code = 2
+    code = exit_code(lambda: run(Project.open(arguments.project)))
     sys.stderr.flush()
     sys.stdout.flush()
     # A step may still be scoring in its thread; it owns nothing that outlives the process, so it is not waited for.

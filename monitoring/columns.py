@@ -111,7 +111,8 @@ def _from_arrow(rows: pa.Table, source: str, kind: Kind) -> pd.Series:
     if kind in ("categorical", "boolean"):
         return _texts(values.to_pylist())
     if pa.types.is_timestamp(values.type):
-        values = pc.divide(pc.cast(pc.cast(values, pa.timestamp("us")), pa.int64()), 1e6)
+        moments = pc.cast(pc.cast(values, pa.timestamp("us")), pa.int64())
+        values = pc.divide(pc.cast(moments, pa.float64(), safe=False), 1e6)
     return pd.Series(pc.cast(values, pa.float64(), safe=False).to_numpy())
 
 

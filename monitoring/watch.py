@@ -10,6 +10,7 @@ import structlog
 
 from lifecycle.clock import MICROSECONDS, to_text
 from lifecycle.config import MonitoringSection
+from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ports import Clock
 from lifecycle.records import Verdict
@@ -103,7 +104,16 @@ class Watch:
         )
 
     def _judged(self, window: windows.Window) -> Verdict:
-        verdict = self._judge.judge(window, self._ledger.judged(LOOKED_BACK))
+        """The verdict on `window`. A window that cannot be judged still closes, and says why: the next ones must come."""
+        try:
+            verdict = self._judge.judge(window, self._ledger.judged(LOOKED_BACK))
+        except StoreUnavailable:
+            raise  # a store that is away for a while is waited for
+        except Exception as error:
+            log.exception("window_not_judged", start=to_text(window.start))
+            reason = f"the window could not be judged ({type(error).__name__}); the monitor's log has the details"
+            now = self._clock.now()
+            return Verdict(window.start, window.end, 0, "insufficient_data", None, reasons=(reason,), scored_at=now)
         log.info("window_judged", start=to_text(verdict.start), rows=verdict.rows, state=verdict.state)
         return verdict
 

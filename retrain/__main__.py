@@ -13,7 +13,7 @@ from types import FrameType
 
 from lifecycle.errors import Conflict
 from lifecycle.logs import configure
-from lifecycle.process import exit_with_parent
+from lifecycle.process import exit_code, exit_with_parent
 from lifecycle.project import Project
 from retrain.app import job
 
@@ -43,4 +43,4 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code(main))

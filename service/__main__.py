@@ -3,10 +3,11 @@
 import argparse
 import os
 import shutil
+import sys
 from pathlib import Path
 
 from lifecycle.logs import configure
-from lifecycle.process import exit_with_parent
+from lifecycle.process import exit_code, exit_with_parent
 from lifecycle.project import Project
 
 
@@ -43,4 +44,4 @@ def prepare_environment(project: Project) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

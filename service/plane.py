@@ -21,7 +21,7 @@ from lifecycle.records import Label, PredictionBatch
 from service.live import Follower, Live
 from service.metrics import ServiceMetrics
 
-AHEAD_MILLISECONDS = 60_000
+SLACK_MILLISECONDS = 60_000
 """A label may name a prediction whose clock ran this far ahead of ours; no prediction is of a later moment."""
 INLINE_ROWS = 64
 """Up to this many rows are predicted on the event loop; more go to a thread, so that others are not kept waiting."""
@@ -159,7 +159,7 @@ class DataPlane:
             return Rejection(None, "is not an object with id and label")
         identifier = item.get("id")
         now = self._clock.now()
-        if not isinstance(identifier, str) or not _could_be_ours(identifier, now):
+        if not isinstance(identifier, str) or not _could_be_ours(identifier, live.since, now):
             return Rejection(None, "id is not the id of a prediction")
         if "label" not in item:
             return Rejection(identifier, "has no label")
@@ -171,9 +171,14 @@ class DataPlane:
         return Label(identifier, stored, observed, now)
 
 
-def _could_be_ours(identifier: str, now: int) -> bool:
-    """Whether a prediction may have this id by `now`: the tables have no place for moments that are yet to come."""
-    return is_uuid7(identifier) and milliseconds_of(identifier) <= now // 1000 + AHEAD_MILLISECONDS
+def _could_be_ours(identifier: str, since: int, now: int) -> bool:
+    """Whether a prediction may have this id: made after the first version, and not in a time yet to come.
+
+    Each day of an id is a folder of the table, so days that nobody has lived through are not a caller's to invent.
+    """
+    if not is_uuid7(identifier):
+        return False
+    return since // 1000 - SLACK_MILLISECONDS <= milliseconds_of(identifier) <= now // 1000 + SLACK_MILLISECONDS
 
 
 def _moment(value: object, now: int) -> int:

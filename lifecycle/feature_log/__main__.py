@@ -2,6 +2,7 @@
 
 import argparse
 import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log.fold import Folder
 from lifecycle.ids import uuid7
 from lifecycle.logs import configure
-from lifecycle.process import exit_with_parent
+from lifecycle.process import exit_code, exit_with_parent
 from lifecycle.project import Project
 
 LEASE = "fold"
@@ -61,4 +62,4 @@ def _keep_lease(project: Project, holder: str, stop: threading.Event) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(exit_code(main))

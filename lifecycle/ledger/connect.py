@@ -8,6 +8,7 @@ from sqlalchemy import Connection, Engine, StaticPool, create_engine, event, ins
 from sqlalchemy.exc import SQLAlchemyError
 
 from lifecycle.errors import StoreUnavailable
+from lifecycle.ledger.schema import metadata
 
 HEAD = "0001"
 WRITE = "evenkeel_write"
@@ -33,8 +34,26 @@ def open_engine(url: str, project: Path) -> Engine:
 
 def migrate(engine: Engine) -> None:
     """Bring the schema to the current version; does nothing, and loads nothing, when it is there already."""
-    if schema_version(engine) == HEAD:
-        return
+    found = schema_version(engine)
+    if found is None:
+        create(engine)
+    elif found != HEAD:
+        upgrade(engine)
+
+
+def create(engine: Engine) -> None:
+    """Make the current schema in an empty database at once, as all migrations together would, only quicker."""
+    with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
+        metadata.create_all(connection)
+        connection.execute(
+            text("CREATE TABLE IF NOT EXISTS alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        )
+        if connection.execute(text("SELECT version_num FROM alembic_version")).scalar() is None:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
+
+
+def upgrade(engine: Engine) -> None:
+    """Run the migrations that are still to be run."""
     from alembic import command
     from alembic.config import Config
 

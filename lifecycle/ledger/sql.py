@@ -1,5 +1,6 @@
 """The ledger on SQLAlchemy Core: SQLite by default, in memory for unit tests."""
 
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -37,6 +38,7 @@ class SqlLedger:
 
     def __init__(self, url: str, project: Path) -> None:
         self._engine = open_engine(url, project)
+        weakref.finalize(self, self._engine.dispose)
         migrate(self._engine)
 
     def close(self) -> None:

@@ -36,7 +36,16 @@ def test_identifiers_do_not_repeat() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "x", "../../etc/passwd", str(uuid.uuid4()), uuid7(5).upper(), uuid7(5) + "\n", uuid7(5)[:-1]]
+    "text",
+    [
+        "",
+        "x",
+        "../../etc/passwd",
+        "28a0f8ff-319b-4a66-bc35-15f10395ef30",
+        "00000000-0005-73CC-9B64-ABFFFFA816E6",
+        "00000000-0005-7a8c-b77a-61a93fcafbdc\n",
+        "00000000-0005-7180-9e7c-640bc78a2fa",
+    ],
 )
 def test_what_this_product_cannot_have_made_is_told(text: str) -> None:
     assert not is_uuid7(text)

@@ -1,6 +1,7 @@
 """The ledger's database: migrations make exactly the schema that the code uses."""
 
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from sqlalchemy import Column, Engine, Integer, MetaData, Table, inspect
 
 from lifecycle.errors import StoreUnavailable
 from lifecycle.ledger import connect
-from lifecycle.ledger.connect import HEAD, WRITE, migrate, open_engine, schema_version, wal_is_safe
+from lifecycle.ledger.connect import HEAD, WRITE, create, migrate, open_engine, schema_version, upgrade, wal_is_safe
 from lifecycle.ledger.schema import metadata
 from lifecycle.ledger.sql import SqlLedger
 
@@ -23,10 +24,13 @@ def _differences(engine: Engine, expected: MetaData) -> list[object]:
         return list(compare_metadata(context, expected))
 
 
-def test_migrating_an_empty_database_gives_exactly_the_schema(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", [create, upgrade])
+def test_an_empty_database_gets_exactly_the_schema_at_once_or_by_migrations(
+    tmp_path: Path, way: Callable[[Engine], None]
+) -> None:
     engine = open_engine("sqlite:///ledger.db", tmp_path)
     assert schema_version(engine) is None
-    migrate(engine)
+    way(engine)
     assert schema_version(engine) == HEAD
     assert _differences(engine, metadata) == []
 

@@ -69,9 +69,10 @@ class Worker:
         on_error: Literal["serve", "reject"] = "serve",
         follower: type[Follower] = Follower,
         plane: type[DataPlane] = DataPlane,
+        ledger: str = "sqlite://",
     ) -> None:
         shutil.copytree(published.root, folder / "models")
-        self.ledger = ShakyLedger("sqlite://", folder)
+        self.ledger = ShakyLedger(ledger, folder)
         self.store = LocalModelStore(folder / "models")
         self.clock = ManualClock()
         self.log = MemoryFeatureLog()

@@ -208,8 +208,10 @@ def test_an_unreadable_ledger_keeps_the_champion_serving(worker: Worker) -> None
 
 
 @pytest.fixture
-def threaded(worker: Worker) -> Iterator[Worker]:
-    """Its follower runs in its thread, on the machine's clock."""
+def threaded(tmp_path: Path, published: Published) -> Iterator[Worker]:
+    """Its follower runs in its thread, on the machine's clock; its ledger is a file, which threads may share."""
+    worker = Worker(tmp_path, published, ledger="sqlite:///ledger.db")
+    worker.promote(1)
     worker.follower = Follower(worker.ledger, worker.store, worker.log, SystemClock(), worker.metrics, 0.005)
     worker.follower.start()
     yield worker

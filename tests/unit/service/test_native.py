@@ -92,7 +92,10 @@ def test_a_log_that_cannot_be_written_is_503_when_so_configured(tmp_path: Path, 
     worker = Worker(tmp_path, published, on_error="reject")
     worker.promote(1)
     worker.log.failing = True
-    requests = {"/predict": {"rows": [ROW]}, "/feedback": {"labels": [{"id": uuid7(0), "label": "yes"}]}}
+    requests = {
+        "/predict": {"rows": [ROW]},
+        "/feedback": {"labels": [{"id": uuid7(worker.clock.now() // 1000), "label": "yes"}]},
+    }
     for path, content in requests.items():
         response = worker.ask("POST", path, json=content)
         assert (response.status_code, response.json()["error"]["code"]) == (503, "store_unavailable")

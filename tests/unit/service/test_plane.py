@@ -269,8 +269,10 @@ def test_a_label_that_cannot_be_kept_is_rejected_by_id(worker: Worker, content: 
     assert reason in said
 
 
-@pytest.mark.parametrize(("seconds", "taken"), [(-86_400 * 400, 1), (30, 1), (120, 0)])
-def test_an_id_of_a_moment_to_come_names_no_prediction(worker: Worker, seconds: float, taken: int) -> None:
+@pytest.mark.parametrize(("seconds", "taken"), [(-86_400 * 400, 0), (-30, 1), (30, 1), (120, 0)])
+def test_an_id_from_before_the_first_version_or_of_a_moment_to_come_names_no_prediction(
+    worker: Worker, seconds: float, taken: int
+) -> None:
     assert feedback(worker, {"id": identifier(worker, seconds), "label": "yes"})[0] == taken
 
 

@@ -119,7 +119,8 @@ def test_an_explanation_is_printed_as_tables_and_as_json(made: Project, capsys: 
 
 
 @pytest.mark.parametrize(
-    ("identifier", "words"), [("../../x", "not the id of a prediction"), (uuid7(), "holds no prediction")]
+    ("identifier", "words"),
+    [("../../x", "not the id of a prediction"), ("01a1f9fd-d888-76d0-a765-2bed0373b2a8", "holds no prediction")],
 )
 def test_an_unknown_answer_is_refused(made: Project, identifier: str, words: str) -> None:
     with pytest.raises(ProjectInvalid, match=words):
