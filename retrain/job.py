@@ -136,11 +136,16 @@ class Job:
             self.tables,
             self.contract,
             start=min(version.created_at for version in self.ledger.versions()),
-            end=self.clock.now(),
+            end=self._judged_until(),
             verdicts=self.ledger.windows_in("data_quality"),
             most_rows=section.history_rows,
         )
         return challengers.split(taken, rows, champion, section.holdout_share)
+
+    def _judged_until(self) -> int:
+        """The end of the last window with a verdict: what nobody has looked at may be broken. Now, without a monitor."""
+        latest = self.ledger.latest(1)
+        return latest[0].end if latest else self.clock.now()
 
     def _findings(self, champion: ModelVersion, rows: challengers.Rows) -> list[str]:
         return validation.findings(

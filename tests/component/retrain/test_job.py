@@ -107,13 +107,22 @@ def test_rows_of_a_broken_window_are_left_out_however_long_ago_it_was(tmp_path: 
     world = World(tmp_path, ShortSighted("sqlite://", tmp_path))
     first, last = world.answer(rows(300, OLD, seed=3).assign(__label__=1e6))
     world.ledger.save(judged(first, last))
+    begin, end = world.answer(rows(300, NEW, seed=2))
+    world.ledger.save(judged(begin, end, "ok"))
     for index in range(3):
-        world.ledger.save(judged(last + index, last + index + 1, "ok"))
-    world.answer(rows(300, NEW, seed=2))
+        world.ledger.save(judged(end + index, end + index + 1, "ok"))
     run = world.run()
     assert run.state == "promoted"
     assert run.snapshot["rows"] == 300
     assert run.snapshot["excluded"] == ((first, last),)
+
+
+def test_rows_that_no_verdict_covers_yet_are_left_out(world: World) -> None:
+    """They may be broken, and nobody has looked."""
+    world.ledger.save(judged(*world.answer(rows(300, NEW, seed=2)), "ok"))
+    world.answer(rows(50, OLD, seed=3).assign(__label__=1e6))
+    run = world.run()
+    assert (run.state, run.snapshot["rows"]) == ("promoted", 300)
 
 
 def test_while_one_run_works_another_is_a_conflict(world: World) -> None:
