@@ -16,7 +16,7 @@ from lifecycle.ports import (
     VersionLedger,
     WorkerLedger,
 )
-from lifecycle.records import Verdict
+from lifecycle.records import Verdict, VerdictState
 
 
 class Overview(Protocol):
@@ -30,6 +30,9 @@ class Overview(Protocol):
 
     def judged(self, limit: int) -> list[Verdict]:
         """The newest verdicts that say something about the world, newest first, however long nobody asked since."""
+
+    def windows_in(self, state: VerdictState) -> list[Verdict]:
+        """Every window judged `state`, newest first."""
 
     def outbox_counts(self, attempts: int) -> tuple[int, int]:
         """Deliveries waiting, and those given up after `attempts` tries."""

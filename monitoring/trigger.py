@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import structlog
 
 from lifecycle.clock import MICROSECONDS, to_text
@@ -123,14 +125,22 @@ class Trigger:
             self._amendments.amend(verdict.start, retrain=sentence)
 
     def _new_labelled_rows(self, champion: int | None) -> int:
-        """Labelled rows after the champion's training snapshot; counted once per state of the tables."""
-        state = (champion, self._tables.versions())
+        """What a retrain would learn from: labelled rows after the champion's training snapshot, in windows that have
+        a verdict, and not in broken ones. Counted once per state of the tables and windows.
+        """
+        latest = self._ledger.latest(1)
+        end = latest[0].end if latest else self._clock.now()
+        state = (champion, self._tables.versions(), end)
         if self._counted[0] != state:
             version = self._ledger.version(champion) if champion is not None else None
-            rows = self._tables.window(_trained_until(version), self._clock.now(), ["id"], labels=True)
-            labelled = rows.num_rows - rows["label"].null_count if rows.num_rows else 0
-            self._counted = state, labelled
+            rows = self._tables.window(_trained_until(version), end, ["id", "at"], labels=True)
+            self._counted = state, self._usable(rows) if rows.num_rows else 0
         return self._counted[1]
+
+    def _usable(self, rows: pa.Table) -> int:
+        at = pc.cast(rows["at"].filter(rows["label"].is_valid()), pa.int64()).to_numpy()
+        broken = self._ledger.windows_in("data_quality")
+        return len(at) - sum(int(((at >= verdict.start) & (at < verdict.end)).sum()) for verdict in broken)
 
 
 def trigger_text(cause: Verdict) -> str:
