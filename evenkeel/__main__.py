@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Annotated
 
@@ -22,6 +23,21 @@ app = typer.Typer(
 ProjectOption = Annotated[Path, typer.Option("--project", help="The project folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 HERE = Path()
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(installed("evenkeel"))
+        raise typer.Exit
+
+
+@app.callback()
+def start(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Keep a tabular model on an even keel in production: serve, log, monitor, retrain, swap."""
 
 
 @app.command()
@@ -79,10 +95,10 @@ def retrain(
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the run.")] = "on demand",
     as_json: JsonOption = False,
 ) -> None:
-    """Retrain now: snapshot, validate, train, gate, and promote if the gate agrees."""
+    """Retrain now: snapshot, validate, train, gate, promote if the gate agrees. Ends with 1 when the run failed."""
     from evenkeel.actions import run_retrain
 
-    run_retrain(project, reason, as_json=as_json)
+    raise typer.Exit(run_retrain(project, reason, as_json=as_json))
 
 
 @app.command()

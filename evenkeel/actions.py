@@ -1,6 +1,8 @@
 """The commands that change something: retrain, promote, rollback. Each names the person in the ledger."""
 
 import getpass
+import os
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
@@ -12,8 +14,8 @@ from lifecycle.project import Project
 from lifecycle.records import RetrainRun
 
 
-def run_retrain(path: Path, reason: str, *, as_json: bool) -> None:
-    """One run in this process, recorded like any other."""
+def run_retrain(path: Path, reason: str, *, as_json: bool) -> int:
+    """One run in this process, recorded like any other. The exit code: 1 when it failed, 0 when promoted or refused."""
     from retrain.app import job
 
     configure("retrain")
@@ -24,7 +26,17 @@ def run_retrain(path: Path, reason: str, *, as_json: bool) -> None:
         finished = job(project).run(requested.id)
     if as_json:
         show.as_json(asdict(finished))
-        return
+    else:
+        _show_run(finished)
+    return exit_code(finished)
+
+
+def exit_code(finished: RetrainRun) -> int:
+    """0 for a run that came to a decision, else 1."""
+    return 0 if finished.state in ("promoted", "refused") else 1
+
+
+def _show_run(finished: RetrainRun) -> None:
     show.line(f"run {finished.id}: {finished.state}", "bold")
     for sentence in finished.decision.get("reasons", []):
         show.line(f"  {sentence}")
@@ -48,9 +60,12 @@ def run_rollback(path: Path, *, as_json: bool) -> None:
     _show_move(moved, as_json=as_json)
 
 
-def person() -> str:
-    """Who is asking, as the operating system knows them."""
-    return f"user {getpass.getuser()}"
+def person(name: Callable[[], str] = getpass.getuser) -> str:
+    """Who is asking, as the operating system knows them: by name, or by number where it has no name for them."""
+    try:
+        return f"user {name()}"
+    except (KeyError, OSError):  # KeyError until Python 3.12
+        return f"uid {os.getuid()}"
 
 
 def _show_move(moved: promotion.Promotion, *, as_json: bool) -> None:

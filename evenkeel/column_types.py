@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from evenkeel.amounts import with_comma
 from lifecycle.contract import Kind
 from lifecycle.errors import ProjectInvalid
 
@@ -148,6 +149,11 @@ def _from_text(texts: pd.Series, way_out: str) -> pd.Series:
     if numbers.notna().all() and not known.str.match(LEADING_ZERO).any():
         return _from_numbers(texts, known)
     if not numbers.notna().all():
+        if example := with_comma(known, numbers.notna()):
+            raise ProjectInvalid(
+                f"column {known.name!r} holds numbers written with a comma ({example}); write them with a decimal point and "
+                f"without separators for thousands (such as 1234.5), or {way_out}"
+            )
         _refuse_mixed(known, numbers.notna(), "numbers", MIXED_SHARE, way_out)
     dates = known.str.match(DATE_LIKE)
     if dates.all():

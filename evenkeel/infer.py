@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from evenkeel.amounts import amount
 from evenkeel.choices import TaskChoice
 from evenkeel.column_types import moments, stored, typed
 from evenkeel.infer_features import counts_rows, describe, unfit
-from evenkeel.infer_target import infer_target, stored_labels
-from lifecycle.contract import Column, Contract, SetAside
+from evenkeel.infer_target import MOST_CLASSES, infer_target, stored_labels
+from lifecycle.contract import Column, Contract, SetAside, same_but_for_case
 from lifecycle.errors import ProjectInvalid
 from lifecycle.versions import LABEL, PREDICTION
 
@@ -55,10 +56,12 @@ def infer(source: pd.DataFrame, wishes: Wishes) -> Inference:
         table = _with_known(table, times, "time", notes)
         table = table.loc[times.loc[table.index].sort_values(kind="stable").index]
     _refuse_few(table)
+    _refuse_amounts(labels)
     target, labels = infer_target(labels.loc[table.index], wishes.task)
     set_aside = _set_aside_by_wish(wishes)
     columns, rows = _features(table, wishes, set_aside, notes)
     _refuse_no_features(columns, set_aside)
+    _refuse_names_alike(columns)
     _refuse_unused_segments(wishes, columns)
     contract = Contract(
         target=target,
@@ -80,7 +83,14 @@ def _features(
     rows: dict[str, pd.Series] = {}
     for name in [name for name in table.columns if name not in set_aside]:
         values = typed(table[name])
-        if reason := unfit(values):
+        reason = unfit(values)
+        if example := amount(values):
+            taken = "was set aside" if reason else "is taken for categories"
+            notes.append(
+                f"{name} holds amounts written as text ({example}), so it {taken}; to use it as a number, write it without signs "
+                f"and separators (such as 1234.5) and start again, or leave it out with --drop {name}"
+            )
+        if reason:
             set_aside[name] = reason
             continue
         column = describe(values)
@@ -151,6 +161,22 @@ def _refuse_no_features(columns: list[Column], set_aside: dict[str, str]) -> Non
     if not columns:
         reasons = "; ".join(f"{name} {reason}" for name, reason in list(set_aside.items())[:5])
         raise ProjectInvalid(f"no column is left to predict from ({reasons}); name a file that has features")
+
+
+def _refuse_names_alike(columns: list[Column]) -> None:
+    if alike := same_but_for_case(column.name for column in columns):
+        raise ProjectInvalid(
+            f"the columns {alike[0]!r} and {alike[1]!r} differ only in upper and lower case and cannot be stored side by side; "
+            f"rename one in the file, or leave one out with --drop {alike[1]}"
+        )
+
+
+def _refuse_amounts(labels: pd.Series) -> None:
+    if labels.nunique() > MOST_CLASSES and (example := amount(labels)):
+        raise ProjectInvalid(
+            f"the target {labels.name!r} holds amounts written as text ({example}); write them without signs and separators "
+            "(such as 1234.5), or name another target"
+        )
 
 
 def _refuse_unused_segments(wishes: Wishes, columns: list[Column]) -> None:

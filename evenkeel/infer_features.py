@@ -9,6 +9,8 @@ from lifecycle.contract import LONGEST_TEXT, Column, Kind
 MOST_CATEGORIES = 200
 UNIQUE_SHARE = 0.95
 SENTENCE_WORDS = 4
+LARGEST_NUMBER = 5e307
+"""The sum of two such numbers is still finite; the service takes none from 1e308."""
 
 
 def describe(values: pd.Series) -> Column:
@@ -38,6 +40,8 @@ def unfit(values: pd.Series) -> str | None:
     kind = kind_of(values)
     if kind == "integer" and len(known) == len(values) and counts_rows(known):
         return "numbers the rows (every value is different, in order), so it looks like an identifier"
+    if kind == "numeric" and float(known.abs().max()) > LARGEST_NUMBER:
+        return f"holds numbers as large as {float(known.abs().max()):.3g}, which are too large to calculate with"
     return _unfit_text(known, distinct) if kind == "categorical" else None
 
 

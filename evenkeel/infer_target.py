@@ -5,18 +5,20 @@ import pandas as pd
 
 from evenkeel.choices import TaskChoice
 from evenkeel.column_types import kind_of
-from lifecycle.contract import Target, Task, label_text
+from lifecycle.contract import Target, Task, label_text, same_but_for_case
 from lifecycle.errors import ProjectInvalid
 
 MOST_NUMBERED_CLASSES = 20
 NUMBERED_SHARE = 0.05
 MOST_CLASSES = 100
+LARGEST_TARGET = 1e30
+"""Usual models learn in 32 bits, whose numbers end at 3e38."""
 
 
 def infer_target(values: pd.Series, task: TaskChoice) -> tuple[Target, pd.Series]:
     """The target for canonical labels without missing values, and the labels as they are to be stored.
 
-    Raises ProjectInvalid when there is only one label, or `task` does not fit what was found.
+    Raises ProjectInvalid when there is only one label, `task` does not fit what was found, or no model could learn it.
     """
     name = str(values.name)
     labels = _whole(values)
@@ -34,8 +36,15 @@ def infer_target(values: pd.Series, task: TaskChoice) -> tuple[Target, pd.Series
     chosen = _task(name, labels, distinct, task)
     if chosen == "regression":
         numbers = labels.astype("float64")
+        _refuse_huge(name, numbers)
         return Target(name=name, task=chosen, minimum=float(numbers.min()), maximum=float(numbers.max())), labels
-    return Target(name=name, task=chosen, classes=tuple(sorted(_native(label) for label in labels.unique()))), labels
+    classes = tuple(sorted(_native(label) for label in labels.unique()))
+    if alike := same_but_for_case(map(label_text, classes)):
+        raise ProjectInvalid(
+            f"the target {name!r} has the classes {alike[0][:40]!r} and {alike[1][:40]!r}, which differ only in upper and lower "
+            "case and cannot be stored side by side; write them the same way, or give one another name"
+        )
+    return Target(name=name, task=chosen, classes=classes), labels
 
 
 def stored_labels(target: Target, labels: pd.Series) -> pd.Series:
@@ -84,6 +93,15 @@ def _natural(name: str, labels: pd.Series, distinct: int, *, asked: TaskChoice) 
             "apart; group them, or name another target"
         )
     return "multiclass"
+
+
+def _refuse_huge(name: str, numbers: pd.Series) -> None:
+    largest = float(numbers.iloc[int(numbers.abs().to_numpy().argmax())])
+    if abs(largest) > LARGEST_TARGET:
+        raise ProjectInvalid(
+            f"the target {name!r} holds {largest:.3g}, and labels beyond {LARGEST_TARGET:.0e} are too large to calculate with; "
+            "write it in a larger unit, or correct the rows that hold such numbers"
+        )
 
 
 def _whole(values: pd.Series) -> pd.Series:

@@ -37,4 +37,5 @@ def leaks(contract: Contract, rows: pd.DataFrame, seed: int) -> dict[str, float]
 def _numbers(column: Column, values: pd.Series) -> npt.NDArray[np.float64]:
     if column.is_categorical:
         return pd.factorize(values)[0].astype(np.float64).reshape(-1, 1)
-    return values.to_numpy(dtype=np.float64).reshape(-1, 1)
+    ranks = values.astype("float64").rank(method="dense")  # of any numbers, the tree's 32 bits hold the order
+    return np.asarray(ranks, dtype=np.float64).reshape(-1, 1)

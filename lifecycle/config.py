@@ -114,7 +114,9 @@ class MonitoringSection(Section):
 
 class RetrainSection(Section):
     mode: Literal["auto", "off"] = Field("auto", description="`off`: verdicts never start a retrain.")
-    minimum_rows: int = Field(200, ge=20, description="New labelled rows needed before a retrain starts.")
+    minimum_rows: int = Field(
+        200, ge=20, description="New labelled rows of the changed world needed before a retrain starts."
+    )
     holdout_share: float = Field(
         0.3, gt=0, lt=1, description="Newest share of the new labelled rows, kept for the gate."
     )

@@ -5,13 +5,13 @@ category or a number outside the observed range, is accepted: that is the monito
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from lifecycle.clock import from_datetime
 from lifecycle.errors import InputRejected, Problem
@@ -85,6 +85,16 @@ class Contract(BaseModel):
     id: str | None = None
     segments: tuple[str, ...] = Field(default=())
 
+    @model_validator(mode="after")
+    def _names_that_tables_tell_apart(self) -> "Contract":
+        for what, names in (("columns", self.names), ("classes", self.target.class_texts)):
+            if alike := same_but_for_case(names):
+                raise ValueError(
+                    f"the {what} {alike[0]!r} and {alike[1]!r} differ at most in upper and lower case, which the feature log "
+                    "cannot tell apart; rename one of them"
+                )
+        return self
+
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
@@ -143,6 +153,16 @@ class Contract(BaseModel):
         if self.target.is_regression:
             return float(stored)
         return self.target.classes[self.target.class_texts.index(str(stored))]
+
+
+def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
+    """The first two names that a table takes for one: Delta compares column names without regard to case."""
+    seen: dict[str, str] = {}
+    for name in names:
+        if name.lower() in seen:
+            return seen[name.lower()], name
+        seen[name.lower()] = name
+    return None
 
 
 def label_text(value: object) -> str:

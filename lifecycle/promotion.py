@@ -43,11 +43,18 @@ class Promotion:
 
 
 def promote(
-    ledger: PromotionLedger, store: ModelStore, clock: Clock, number: int, *, actor: str, reason: str
+    ledger: PromotionLedger,
+    store: ModelStore,
+    clock: Clock,
+    number: int,
+    *,
+    actor: str,
+    reason: str,
+    expected_generation: int | None = None,
 ) -> Promotion:
     """Make version `number` the champion in every worker.
 
-    Raises ProjectInvalid for an unknown version, ArtefactRejected when it cannot be loaded here or in a worker, and
+    With `expected_generation`, only if the pointer has not moved since it had that generation. Raises ProjectInvalid for an unknown version, ArtefactRejected when it cannot be loaded here or in a worker, and
     Conflict when a worker does not answer or the pointer moved meanwhile. The champion keeps serving in each case.
     """
     version = ledger.version(number)
@@ -55,6 +62,11 @@ def promote(
         raise ProjectInvalid(f"there is no version {number}; `evenkeel models` lists those there are")
     versions.load(version, store)
     generation = ledger.pointer().generation
+    if expected_generation not in (None, generation):
+        raise Conflict(
+            f"version {number} was not promoted: it was compared with the champion of generation {expected_generation}, "
+            f"and the pointer is at generation {generation} now; retrain again"
+        )
     ledger.stage(number)
     try:
         _wait_for_workers(ledger, clock, number)

@@ -48,7 +48,10 @@ class Reference:
 
 def prediction_name(contract: Contract) -> str:
     """What the prediction is called among the columns; in brackets when a feature has the plain name."""
-    return "prediction" if "prediction" not in contract.names else "(prediction)"
+    name = "prediction"
+    while name in contract.names:
+        name = f"({name})"
+    return name
 
 
 def prepare_reference(version: int, contract: Contract, rows: pd.DataFrame) -> Reference:

@@ -74,7 +74,7 @@ class Judge:
     def judge(self, window: Window, earlier: Sequence[Verdict]) -> Verdict:
         """The verdict on `window`; `earlier` are the verdicts before it, newest first."""
         rows = self._tables.window(window.start, window.end, labels=True)
-        evidence = self._evidence(rows)
+        evidence = self._evidence(rows) if rows.num_rows or window.complete else Evidence(0, None, obstacle=NOT_FOLDED)
         decision = decide(evidence, earlier, self._settings)
         notes = () if window.complete else (NOT_FOLDED,)
         return Verdict(

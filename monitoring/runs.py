@@ -86,7 +86,7 @@ class Runs:
 
     def _holds_lease(self, run: RetrainRun) -> bool:
         lease = self._ledger.lease(LEASE)
-        return lease is not None and lease.holder == run.id and lease.expires_at > self._clock.now()
+        return lease is not None and lease.holder.partition(":")[0] == run.id and lease.expires_at > self._clock.now()
 
     def _retry(self, run: RetrainRun, cause: str) -> None:
         current = self._ledger.run(run.id)

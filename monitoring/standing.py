@@ -34,8 +34,16 @@ class Standing:
     @property
     def cause(self) -> Verdict | None:
         """The verdict that asks for a new model, if any does; lost quality before drift."""
-        holding = self.performance or self.drift
-        return holding.verdict if holding else None
+        return self._calling.verdict if self._calling else None
+
+    @property
+    def since(self) -> int:
+        """The start of the first window that shows what `cause` shows; 0 without a cause."""
+        return self._calling.since if self._calling else 0
+
+    @property
+    def _calling(self) -> Holding | None:
+        return self.performance or self.drift
 
 
 def standing(history: Sequence[Verdict], minimum_labels: int, persistence: int) -> Standing:

@@ -106,7 +106,7 @@ class Trigger:
         rows = self._retrain.minimum_rows
         blocked = obstacle(Situation(self._clock.now(), now_stands, champion, runs, rows), self._retrain)
         if blocked is None:
-            rows = self._new_labelled_rows(champion)
+            rows = self._new_labelled_rows(champion, now_stands.since)
             blocked = obstacle(Situation(self._clock.now(), now_stands, champion, runs, rows), self._retrain)
         if blocked is not None:
             self._note(cause, f"no retrain: {blocked}")
@@ -124,16 +124,18 @@ class Trigger:
         if verdict.retrain != sentence:
             self._amendments.amend(verdict.start, retrain=sentence)
 
-    def _new_labelled_rows(self, champion: int | None) -> int:
-        """What a retrain would learn from: labelled rows after the champion's training snapshot, in windows that have
-        a verdict, and not in broken ones. Counted once per state of the tables and windows.
+    def _new_labelled_rows(self, champion: int | None, since: int) -> int:
+        """What a retrain would learn of the changed world: labelled rows since the change was first seen, after the
+        champion's training snapshot, in windows that have a verdict, and not in broken ones.
+
+        Counted once per state of the tables and windows.
         """
         latest = self._ledger.latest(1)
         end = latest[0].end if latest else self._clock.now()
-        state = (champion, self._tables.versions(), end)
+        state = (champion, self._tables.versions(), since, end)
         if self._counted[0] != state:
             version = self._ledger.version(champion) if champion is not None else None
-            rows = self._tables.window(_trained_until(version), end, ["id", "at"], labels=True)
+            rows = self._tables.window(max(_trained_until(version), since), end, ["id", "at"], labels=True)
             self._counted = state, self._usable(rows) if rows.num_rows else 0
         return self._counted[1]
 

@@ -42,7 +42,7 @@ def decide(evidence: Evidence, earlier: Iterable[Verdict], settings: MonitoringS
 
     Precedence: no_traffic, insufficient_data, data_quality, performance, drift, warning, ok.
     """
-    if evidence.rows == 0:
+    if evidence.rows == 0 and not evidence.obstacle:
         return Decision("no_traffic", False, ("no prediction was answered in this window",))
     if evidence.rows < settings.minimum_rows:
         reason = f"{evidence.rows} rows were answered; a verdict needs {settings.minimum_rows}"

@@ -14,7 +14,7 @@ import structlog
 from lifecycle import promotion, versions
 from lifecycle.config import Config
 from lifecycle.contract import Contract
-from lifecycle.errors import EvenkeelError, ProjectInvalid
+from lifecycle.errors import Conflict, EvenkeelError, ProjectInvalid
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.measures import gate_losses, trivial_prediction
@@ -64,6 +64,7 @@ class Job:
                 run = self._carry_out(run, lease)
             except EvenkeelError as error:
                 run = replace(run, state="failed", decision={"outcome": "failed", "reasons": [str(error)]})
+            self._require_own(run)
             run = replace(run, finished_at=self.clock.now())
             self.ledger.save_run(run)
         log.info("retrain_finished", state=run.state, challenger=run.challenger, reasons=run.decision.get("reasons"))
@@ -72,6 +73,7 @@ class Job:
     def _carry_out(self, run: RetrainRun, lease: RetrainLease) -> RetrainRun:
         if already := self._promoted_by(run.id):
             return replace(run, state="promoted", challenger=already.number, decision=already.lineage["decision"])
+        generation = self.ledger.pointer().generation
         champion = self._champion()
         rows = self._rows(champion)
         run = replace(run, snapshot=rows.snapshot.describe())
@@ -94,17 +96,30 @@ class Job:
         if not decision.promote:
             self.ledger.set_status(version.number, "rejected")
             return replace(run, state="refused")
-        lease.renew()  # a paused process whose lease went to another must not promote
-        moved = promotion.promote(
-            self.ledger,
-            self.store,
-            self.clock,
-            version.number,
-            actor=ACTOR,
-            reason=f"retrain {run.id}: {decision.reasons[0]}",
-        )
+        lease.renew()  # a paused process whose lease went to another must not promote,
+        self._require_own(run)  # nor one whose run was taken up again and perhaps ended meanwhile
+        try:
+            moved = promotion.promote(
+                self.ledger,
+                self.store,
+                self.clock,
+                version.number,
+                actor=ACTOR,
+                reason=f"retrain {run.id}: {decision.reasons[0]}",
+                expected_generation=generation,
+            )
+        except Conflict as error:
+            self.ledger.set_status(version.number, "rejected")
+            refusal = {"outcome": "refused", "stage": "promotion", "reasons": [str(error)]}
+            return replace(run, state="refused", decision=run.decision | refusal)
         swap = {"generation": moved.generation, "workers": moved.workers, "swap_seconds": moved.seconds}
         return replace(run, state="promoted", decision=run.decision | swap)
+
+    def _require_own(self, run: RetrainRun) -> None:
+        """Raise Conflict when another attempt has taken the run up: its row and its outcome are that one's now."""
+        current = self.ledger.run(run.id)
+        if current is None or current.attempt != run.attempt or current.state in ENDED:
+            raise Conflict(f"retrain {run.id} was taken up by another attempt; this one ends without an outcome")
 
     def _promoted_by(self, identifier: str) -> ModelVersion | None:
         """The version that an earlier attempt of this run promoted before it died, if it did."""

@@ -15,8 +15,6 @@ prometheus|prometheus|scrapes the running product, so that dashboards and rules 
 prometheus-alertmanager|prometheus-alertmanager|receives the alerts that the rules raise
 chromium|chromium|opens the console and the reports as a reader would
 fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|letters for chromium
-postgresql|/usr/lib/postgresql/*/bin/initdb|a throw-away server for the ledger's tests
-wrk|wrk|load for the benchmarks and the swap tests
 LIST
 }
 venv() {

@@ -83,6 +83,9 @@ def application(native: Callable[[], NativeProtocol]) -> Starlette:
     async def model(_: Request) -> Response:
         return await native().model()
 
+    async def index(_: Request) -> Response:
+        return json_response({"service": "evenkeel", "routes": "/docs.json"})
+
     async def metrics(_: Request) -> Response:
         return Response(ServiceMetrics.expose(), media_type=CONTENT_TYPE_METRICS)
 
@@ -92,6 +95,7 @@ def application(native: Callable[[], NativeProtocol]) -> Starlette:
 
     return Starlette(
         routes=[
+            Route("/", index, methods=["GET"]),
             Route("/feedback", feedback, methods=["POST"]),
             Route("/model", model, methods=["GET"]),
             Route("/metrics", metrics, methods=["GET"]),

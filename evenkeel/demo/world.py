@@ -16,7 +16,8 @@ TARGET = "digit"
 SIDE = 8
 REFERENCE_ROWS = 700
 STEADY_ROWS = 350
-UNSEEN_ROWS = 300
+UNSEEN_ROWS = 360
+UNSEEN_PARTS = 3
 SEED = 7
 
 Pair = tuple[dict[str, Any], int]
@@ -47,9 +48,11 @@ class DigitsWorld:
         """Slipped images, for as long as wanted; none of them was sent in the steady part."""
         return self._endless(REFERENCE_ROWS + STEADY_ROWS, len(self._images) - UNSEEN_ROWS, slipped=True)
 
-    def unseen(self) -> Iterator[Pair]:
-        """Slipped images that were never sent before, each once: what recovery is measured on."""
-        return self._pairs(len(self._images) - UNSEEN_ROWS, len(self._images), slipped=True)
+    def unseen(self, part: int) -> Iterator[Pair]:
+        """Slipped images that were never sent before, each once: what recovery is measured on, in UNSEEN_PARTS parts."""
+        size = UNSEEN_ROWS // UNSEEN_PARTS
+        start = len(self._images) - UNSEEN_ROWS + part * size
+        return self._pairs(start, start + size, slipped=True)
 
     def _endless(self, start: int, end: int, *, slipped: bool) -> Iterator[Pair]:
         while True:

@@ -9,7 +9,7 @@ from pathlib import Path
 import structlog
 
 from lifecycle.errors import StoreUnavailable
-from lifecycle.feature_log.fold import Folder
+from lifecycle.feature_log.fold import TRANSIENT, Folder
 from lifecycle.ids import uuid7
 from lifecycle.logs import configure
 from lifecycle.process import exit_code, exit_with_parent
@@ -45,7 +45,7 @@ def run(project: Project, stop: threading.Event) -> None:
             lease = project.ledger.lease(LEASE)
             if lease and lease.holder == holder and lease.expires_at > project.clock.now():
                 project.ledger.save_fold(folder.fold())
-        except (StoreUnavailable, OSError) as error:
+        except TRANSIENT as error:
             log.error("fold_failed", error=str(error))  # the segments stay where they are; the next round tries again
     renewal.join()
     project.ledger.release(LEASE, holder)

@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,9 @@ from pathlib import Path
 import pyarrow as pa
 import structlog
 from deltalake import CommitProperties, Transaction, write_deltalake
+from deltalake.exceptions import CommitFailedError
 
+from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log.frames import SegmentContents, read_segment
 from lifecycle.feature_log.table import LogTables, labels_table, open_table, predictions_table
 from lifecycle.feature_log.writer import OPEN, SEALED
@@ -26,6 +28,10 @@ from lifecycle.records import FoldStatus, PredictionBatch
 COMMIT_BYTES = 64 * 2**20
 IN_FLIGHT_MICROSECONDS = 2_000_000
 """A record may carry a moment this much before its segment was opened: the time of a request in flight."""
+MOST_FAILURES = 3
+"""Times that a segment by itself may fail before it is put aside."""
+TRANSIENT = (OSError, StoreUnavailable, CommitFailedError)
+"""What the next round may well succeed at: a full or absent disk, another writer."""
 log = structlog.get_logger(__name__)
 
 
@@ -47,14 +53,39 @@ class Folder:
         self._clock = clock
         self._compact_commits = compact_commits
         self._torn = 0
+        self._failures: Counter[str] = Counter()
 
     def fold(self) -> FoldStatus:
         """Fold everything that is sealed or orphaned now, and say what is left."""
         began = self._clock.now()
         self._adopt_orphans()
         for group in _groups(_ready(self._tables.segments)):
-            self._fold_group([_part(path) for path in group])
+            parts = [_part(path) for path in group]
+            try:
+                self._fold_group(parts)
+            except TRANSIENT:
+                raise
+            except Exception as error:  # noqa: BLE001 - what the engine raises for rows it cannot take has no type
+                log.error("segments_not_folded", segments=len(parts), error=str(error))
+                self._fold_apart(parts)
         return self._status(began)
+
+    def _fold_apart(self, parts: Sequence[_Part]) -> None:
+        """Fold one by one, so that a segment the tables cannot take holds up its own writer alone, and not for long."""
+        stuck: set[str] = set()
+        for part in parts:
+            if part.writer in stuck:
+                continue  # a writer's segments are folded in order
+            try:
+                self._fold_group([part])
+            except TRANSIENT:
+                raise
+            except Exception as error:  # noqa: BLE001 - the same
+                self._failures[part.path.name] += 1
+                if self._failures[part.path.name] < MOST_FAILURES:
+                    stuck.add(part.writer)
+                else:
+                    self._put_aside(part, reason=str(error))
 
     def _fold_group(self, parts: Sequence[_Part]) -> None:
         by_version: dict[int, list[PredictionBatch]] = defaultdict(list)
@@ -98,9 +129,12 @@ class Folder:
         if not part.contents.corrupt_frames:
             part.path.unlink()
             return
+        self._put_aside(part, reason=f"{part.contents.corrupt_frames} frames fail their checksum")
+
+    def _put_aside(self, part: _Part, *, reason: str) -> None:
         self._tables.quarantine.mkdir(exist_ok=True)
         part.path.rename(self._tables.quarantine / part.path.name)
-        log.error("segment_quarantined", segment=part.path.name, corrupt_frames=part.contents.corrupt_frames)
+        log.error("segment_quarantined", segment=part.path.name, reason=reason)
 
     def _adopt_orphans(self) -> None:
         """Seal the open segments whose writer is dead: a live writer holds the lock."""

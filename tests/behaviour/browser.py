@@ -11,7 +11,7 @@ def dom(address: str, seconds: int = 10) -> str:
     """The document at `address` after at most `seconds` of its own time."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        pytest.skip("chromium is not installed; scripts/system.sh installs it")
+        pytest.skip("chromium is not installed; scripts/system-packages.sh installs it")
     with tempfile.TemporaryDirectory() as profile:
         command = [
             chromium,

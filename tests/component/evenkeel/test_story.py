@@ -23,16 +23,20 @@ SECOND = 1_000_000
 class Product:
     """What the product would show as the traffic changes, but for what is `lacking`."""
 
-    def __init__(self, *lacking: str, after: float = 0.9) -> None:
+    def __init__(self, *lacking: str, after: float = 0.9, later: float | None = None) -> None:
+        """`later` is the accuracy after a second promotion; None when there is none."""
         self.lacking = set(lacking)
         self.phase = ""
         self.onset = 0
         self.messages: list[dict[str, Any]] = []
-        self.accuracy = {"before": 0.95, "during": 0.4, "after": after}
+        self.accuracy = {"before": 0.95, "during": 0.4, "after 0": after, "after 1": later}
+        self.newest = 3
         self.verdicts: list[dict[str, Any]] = []
 
     def turn(self, phase: str) -> None:
         self.phase = phase
+        if phase == "later" and self.accuracy["after 1"] is not None:
+            self.newest = 4
         now = SystemClock().now()
         if phase == "before" and "steady" not in self.lacking:
             self._judge("ok", now)
@@ -63,13 +67,14 @@ class Product:
     def _runs(self) -> list[dict[str, Any]]:
         refused = {"state": "refused", "challenger": 2, "decision": {}}
         promoted = {"state": "promoted", "challenger": 3, "decision": {"reasons": ["better"], "swap_seconds": 0.2}}
-        return [refused] if "promotion" in self.lacking else [promoted, refused]
+        newer = [promoted | {"challenger": 4}] if self.newest == 4 else []
+        return [refused] if "promotion" in self.lacking else [*newer, promoted, refused]
 
     def _status(self) -> dict[str, Any]:
         moved = self.onset + 5 * SECOND
-        late = 2 if "swap" in self.lacking else 3
-        workers = [{"version": version, "swapped_at": moved + version * SECOND} for version in (3, late)]
-        return {"champion": {"version": 3, "moved_at": moved}, "workers": workers}
+        late = 2 if "swap" in self.lacking else self.newest
+        workers = [{"version": version, "swapped_at": moved + 3 * SECOND} for version in (self.newest, late)]
+        return {"champion": {"version": self.newest, "moved_at": moved}, "workers": workers}
 
 
 class Watching(Observer):
@@ -94,11 +99,11 @@ class Callers(Traffic):
 
     def switch(self, phase: str, pairs: Iterator[Pair]) -> None:
         self._product.turn(phase)
-        if phase == "after":
+        if phase.startswith("after"):
             self.done.set()
 
     def tally(self, phase: str) -> Tally:
-        right = round(100 * self._product.accuracy[phase])
+        right = round(100 * (self._product.accuracy[phase] or 0))
         return Tally({1: 100}, {1: right})
 
 
@@ -156,6 +161,12 @@ def test_recovered_means_half_of_what_was_lost_came_back(after: float, recovered
     assert summary.accuracy_after == after
     assert (summary.missing is None) == recovered
     assert ("recovery" in summary.steps) == recovered
+
+
+def test_where_one_promotion_is_not_enough_the_next_is_waited_for_and_measured() -> None:
+    summary, lines = told(Product(after=0.5, later=0.8))
+    assert (summary.missing, summary.version, summary.accuracy_after) == (None, 4, 0.8)
+    assert any(line.startswith("not recovered yet: accuracy 50.0%") for line in lines)
 
 
 def test_alarms_from_before_the_change_do_not_count() -> None:

@@ -9,10 +9,10 @@ import pyarrow as pa
 import pytest
 
 from lifecycle.clock import ManualClock
-from lifecycle.feature_log.fold import Folder
+from lifecycle.feature_log.fold import MOST_FAILURES, Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7
-from lifecycle.records import PredictionBatch
+from lifecycle.records import LogSchema, PredictionBatch
 from tests import builders
 
 DAY = 86_400_000_000
@@ -28,12 +28,18 @@ def folder(tables: LogTables, clock: ManualClock) -> Folder:
     return Folder(tables, clock, compact_commits=10)
 
 
-def _append(tables: LogTables, *batches: PredictionBatch, labels: bool = False, seal: bool = True) -> Path:
+def _append(
+    tables: LogTables,
+    *batches: PredictionBatch,
+    labels: bool = False,
+    seal: bool = True,
+    schema: LogSchema | None = None,
+) -> Path:
     """A new writer's one segment with `batches`."""
     before = set(tables.segments.glob("*"))
     writer = builders.writer(tables.segments)
     for batch in batches:
-        writer.append_predictions(batch, builders.schema(batch.version))
+        writer.append_predictions(batch, schema or builders.schema(batch.version))
         if labels:
             writer.append_labels([builders.label(identifier) for identifier in batch.ids])
     if seal:
@@ -180,6 +186,18 @@ def test_corruption_is_quarantined_and_the_rest_is_folded(tables: LogTables, fol
     assert status.quarantined_segments >= 1
     assert [kept.name for kept in tables.quarantine.iterdir()] == [path.name]
     assert not other.exists()
+
+
+def test_a_segment_the_table_cannot_take_is_put_aside_and_holds_nobody_up(tables: LogTables, folder: Folder) -> None:
+    """Delta's column names know no case, so `feature_X` beside `feature_x` is refused by the engine."""
+    twins = builders.schema(kinds={"x": "numeric", "X": "numeric"})
+    poison = _append(tables, builders.batch(columns={"x": [1.0], "X": [2.0]}), schema=twins)
+    sound = builders.batch()
+    _append(tables, sound)
+    statuses = [folder.fold() for _ in range(MOST_FAILURES)]
+    assert _rows(tables) == sound.ids
+    assert [status.pending_segments for status in statuses] == [1, 1, 0]
+    assert [kept.name for kept in tables.quarantine.iterdir()] == [poison.name]
 
 
 def test_the_watermark_is_not_ahead_of_what_is_still_open(

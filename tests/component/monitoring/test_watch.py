@@ -1,6 +1,7 @@
 """The round over real tables, a real model store and an in-memory ledger; only the scorer and the clock are fakes."""
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,10 +14,11 @@ from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
-from lifecycle.records import Label, LogSchema
+from lifecycle.records import Label, LogSchema, Verdict
 from monitoring.judge import NOT_FOLDED, Judge, References
 from monitoring.stores import Amendments
 from monitoring.watch import Watch
+from monitoring.windows import Window
 from tests import builders
 from tests.unit.monitoring.making import MINUTE, START, DistanceOfMeans, config, states
 
@@ -131,7 +133,8 @@ def test_a_window_judged_before_the_fold_says_so(world: World) -> None:
     world.traffic()
     world.clock.advance(120)
     watch.close_due(NEVER)
-    assert world.ledger.latest(1)[0].reasons[0] == NOT_FOLDED
+    verdict = world.ledger.latest(1)[0]
+    assert (verdict.state, verdict.reasons[0]) == ("insufficient_data", NOT_FOLDED), "no_traffic would be untrue"
 
 
 def test_labels_that_arrive_late_change_the_verdict(world: World) -> None:
@@ -208,6 +211,24 @@ def test_a_reference_that_cannot_be_read_is_a_verdict_not_a_halt(world: World) -
     verdict = world.ledger.latest(1)[0]
     assert verdict.state == "insufficient_data"
     assert "could not be compared" in verdict.reasons[0]
+
+
+def test_a_window_that_cannot_be_judged_closes_all_the_same_and_the_next_ones_come(world: World) -> None:
+    class Failing(Judge):
+        def judge(self, window: Window, earlier: Sequence[Verdict]) -> Verdict:
+            if window.start == START:
+                raise OverflowError("a moment that has no number")
+            return super().judge(window, earlier)
+
+    references = References(world.store, world.ledger)
+    judge = Failing(world.tables, references, DistanceOfMeans(), world.clock, world.settings, 0)
+    watch = Watch(world.ledger, Amendments(world.ledger), world.tables, judge, world.clock, world.settings)
+    world.traffic()
+    world.clock.advance(123)
+    world.folded()
+    watch.close_due(NEVER)
+    assert world.history() == ["insufficient_data", "no_traffic"]
+    assert "OverflowError" in world.ledger.latest(2)[1].reasons[0]
 
 
 def test_a_stop_ends_the_round_between_windows(world: World) -> None:

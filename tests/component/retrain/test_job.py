@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from lifecycle.contract import Contract
 from lifecycle.errors import Conflict, ProjectInvalid
 from lifecycle.ledger.sql import SqlLedger
+from lifecycle.ports import Estimator
 from lifecycle.promotion import rollback
 from lifecycle.records import Verdict
 from retrain.lease import RetrainLease
+from retrain.trainer import FileTrainer
 from tests.unit.retrain.making import NEW, OLD, World, judged, rows
 
 
@@ -132,6 +135,40 @@ def test_while_one_run_works_another_is_a_conflict(world: World) -> None:
         world.job.run(second.id)
     assert world.ledger.run(second.id) == second
     assert world.job.run(second.id).state == "promoted"
+
+
+def test_a_pointer_that_somebody_moved_during_the_run_stays_where_they_put_it(world: World) -> None:
+    world.answer(rows(300, NEW, seed=2))
+    trainer = world.job.trainer
+
+    class Overtaken(FileTrainer):
+        def make_model(self, contract: Contract) -> Estimator:
+            if world.ledger.pointer().generation == 1:
+                world.ledger.flip(1, 1, "ann", "by hand", world.clock.now())
+            return super().make_model(contract)
+
+    run = replace(world.job, trainer=Overtaken(trainer.path)).run(world.requested().id)
+    assert run.state == "refused"
+    assert "compared with the champion of generation 1" in run.decision["reasons"][0]
+    assert (world.live(), world.ledger.pointer().generation) == (1, 2)
+
+
+def test_an_attempt_whose_run_was_taken_up_again_neither_promotes_nor_writes(world: World) -> None:
+    world.answer(rows(300, NEW, seed=2))
+    requested = world.requested()
+    trainer = world.job.trainer
+
+    class Paused(FileTrainer):
+        def make_model(self, contract: Contract) -> Estimator:
+            world.ledger.save_run(replace(requested, state="running", attempt=2))
+            return super().make_model(contract)
+
+    with pytest.raises(Conflict, match="taken up by another attempt"):
+        replace(world.job, trainer=Paused(trainer.path)).run(requested.id)
+    assert world.live() == 1
+    current = world.ledger.run(requested.id)
+    assert current is not None
+    assert (current.state, current.attempt) == ("running", 2)
 
 
 def test_a_run_that_died_after_its_promotion_is_only_recorded_and_then_left_alone(world: World) -> None:

@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from evenkeel.amounts import amount
 from evenkeel.column_types import as_text, kind_of, moments, stored, typed
 from lifecycle.errors import ProjectInvalid
 
@@ -106,3 +107,45 @@ def test_times_that_cannot_be_read_in_one_notation_are_refused(values: tuple[str
 
 def test_text_keeps_none_as_none() -> None:
     assert as_text(column("a", None, float("nan"), 3)).tolist() == ["a", None, None, "3"]
+
+
+@pytest.mark.parametrize(
+    "values", [("1,5", "2,25"), ("2", "1,5", "-3"), ("1.234,5", "7,0"), ("1 234,50", None, "0,5"), ("1,234", "5,678")]
+)
+def test_numbers_with_a_comma_are_refused_with_an_example(values: tuple[Any, ...]) -> None:
+    example = next(value for value in values if value and "," in value)
+    with pytest.raises(
+        ProjectInvalid, match=f"'size' holds numbers written with a comma .'{example}' in row .*--drop size"
+    ):
+        typed(column(*values))
+
+
+@pytest.mark.parametrize("values", [("1,2,3", "2,4,5"), ("a,1", "b,2"), ("Ghent, 5", "1,5", "York", "Turin")])
+def test_texts_that_merely_hold_commas_stay_text(values: tuple[str, ...]) -> None:
+    assert typed(column(*values)).tolist() == list(values)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "$5",
+        "$1,234.50",
+        "-$3",
+        "($3.20)",
+        "US$7",
+        "5 €",
+        "1.234,50 €",
+        "€\u00a05",
+        "EUR 10",
+        "12%",
+        "12,5 %",
+        "1,234.5",
+    ],
+)
+def test_amounts_are_recognised(text: str) -> None:
+    assert amount(typed(column(text, "unknown", None))) == f"{text!r} in row 1"
+
+
+@pytest.mark.parametrize("text", ["B5", "007", "192.168.0.1", "5 km", "555 1234", "AB 12", "2026-01-31", "1,2,3", "%"])
+def test_codes_are_no_amounts(text: str) -> None:
+    assert amount(typed(column(text, text))) is None

@@ -156,3 +156,35 @@ def test_what_cannot_be_understood_is_refused(
 def test_too_few_rows_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ProjectInvalid, match=r"30 usable rows, too few .* at least 50"):
         inferred(tmp_path, table(30))
+
+
+def test_numbers_of_1e307_are_a_feature_and_larger_ones_are_set_aside(tmp_path: Path) -> None:
+    source = table().assign(large=lambda frame: frame["size"] * 5e304, huge=lambda frame: frame["size"] * 8e305)
+    inference = inferred(tmp_path, source)
+    assert columns(inference)["large"].kind == "numeric"
+    assert "too large to calculate with" in reasons(inference)["huge"]
+
+
+def test_amounts_as_text_are_noted_whether_set_aside_or_not(tmp_path: Path) -> None:
+    source = table().assign(
+        asked=lambda frame: frame["price"].map("${:,.2f}".format), share=lambda frame: frame["rooms"].map("{}%".format)
+    )
+    asked, share = (note for note in inferred(tmp_path, source).notes if "written as text" in note)
+    assert asked.startswith("asked holds amounts written as text ('$")
+    assert "was set aside" in asked
+    assert asked.endswith("--drop asked")
+    assert "share" in share
+    assert "is taken for categories" in share
+
+
+def test_a_target_of_amounts_as_text_is_refused(tmp_path: Path) -> None:
+    source = table().assign(price=lambda frame: frame["price"].map("{:.2f} EUR".format))
+    with pytest.raises(ProjectInvalid, match="the target 'price' holds amounts written as text"):
+        inferred(tmp_path, source, target="price")
+
+
+def test_features_that_differ_only_in_case_are_refused_until_one_is_dropped(tmp_path: Path) -> None:
+    source = table().assign(Size=lambda frame: frame["size"] + 1)
+    with pytest.raises(ProjectInvalid, match=r"'size' and 'Size' differ only in upper and lower case.*--drop Size"):
+        inferred(tmp_path, source)
+    assert "size" in columns(inferred(tmp_path, source, drop=("Size",)))

@@ -64,3 +64,19 @@ def test_the_caller_may_choose_another_task(values: list[Any], task: TaskChoice)
 def test_labels_that_fit_no_task_are_refused(values: list[Any], task: TaskChoice, said: str) -> None:
     with pytest.raises(ProjectInvalid, match=said):
         infer_target(labels(values), task)
+
+
+@pytest.mark.parametrize("largest", [1e307, -1e307, 1e31])
+def test_labels_too_large_to_learn_are_refused(largest: float) -> None:
+    with pytest.raises(ProjectInvalid, match=r"'outcome' holds .* too large .* larger unit"):
+        infer_target(labels([1.5, 2.5, largest]), "auto")
+
+
+def test_large_labels_are_learnt() -> None:
+    target, _ = infer_target(labels([1.5, 2.5, 1e29]), "auto")
+    assert target.maximum == 1e29
+
+
+def test_classes_that_differ_only_in_case_are_refused() -> None:
+    with pytest.raises(ProjectInvalid, match="'Yes' and 'yes', which differ only in upper and lower case"):
+        infer_target(labels(["no", "yes", "Yes"]), "auto")

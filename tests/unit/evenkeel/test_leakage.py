@@ -53,3 +53,12 @@ def test_a_feature_that_merely_helps_is_not_accused() -> None:
     found = rows(random)
     found[LABEL] = found["size"] + random.normal(scale=0.5, size=ROWS)
     assert not leaks(contract("regression"), found, seed=0)
+
+
+@pytest.mark.parametrize("size", [1e39, 1e307, 1.7e308])
+def test_numbers_of_any_size_are_looked_at(size: float) -> None:
+    found = rows(np.random.default_rng(0))
+    found["size"] = np.clip(found["size"], -1, 1) * size
+    found.loc[::7, "size"] = np.nan
+    found[LABEL] = np.where(found["size"] > 0, "yes", "no").astype(object)
+    assert list(leaks(contract("binary"), found, seed=0)) == ["size"]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from lifecycle.contract import LONGEST_TEXT, MOST_PROBLEMS, Columns, Contract, label_text
 from lifecycle.errors import InputRejected
@@ -161,6 +162,21 @@ def test_whole_numbers_have_one_text(number: int) -> None:
 def test_a_contract_survives_its_file() -> None:
     assert Contract.model_validate_json(CONTRACT.model_dump_json()) == CONTRACT
     assert json.loads(CONTRACT.model_dump_json())["target"]["classes"] == ["no", "yes"]
+
+
+@pytest.mark.parametrize(("first", "second"), [("size", "Size"), ("é", "É"), ("size", "size")])
+def test_columns_that_a_table_takes_for_one_are_refused(first: str, second: str) -> None:
+    columns = [{"name": name, "kind": "numeric"} for name in (first, "other", second)]
+    target = CONTRACT.target.model_dump()
+    with pytest.raises(ValidationError, match=f"the columns '{first}' and '{second}' differ at most in .* case"):
+        Contract.model_validate({"target": target, "columns": columns})
+
+
+@pytest.mark.parametrize("classes", [("Yes", "yes"), (True, "true"), (1, "1")])
+def test_classes_that_a_table_takes_for_one_are_refused(classes: tuple[object, ...]) -> None:
+    target = {"name": "sold", "task": "binary", "classes": classes}
+    with pytest.raises(ValidationError, match="the classes '.*' and '.*' differ at most in .* case"):
+        Contract.model_validate({"target": target, "columns": []})
 
 
 def _checked(rows: list[Any]) -> Columns | None:

@@ -99,6 +99,16 @@ def test_a_run_that_died_frees_the_way_when_its_lease_expires(tmp_path: Path) ->
         of(ledger, clock, "died").renew()
 
 
+def test_a_second_attempt_at_the_same_run_is_another_holder(tmp_path: Path) -> None:
+    ledger, clock = SqlLedger("sqlite://", tmp_path), ManualClock()
+    paused = of(ledger, clock)
+    paused.renew()
+    clock.advance(SECONDS + 1)
+    of(ledger, clock).renew()
+    with pytest.raises(Conflict):
+        paused.renew()
+
+
 def test_the_keeper_goes_on_after_it_lost_the_lease_and_release_leaves_the_other_s_alone() -> None:
     table, clock = Table(), Beats()
     with of(table, clock).held():
