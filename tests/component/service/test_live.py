@@ -13,7 +13,7 @@ from lifecycle.contract import Contract
 from lifecycle.errors import ArtefactRejected, StoreUnavailable
 from lifecycle.records import ModelVersion
 from service.live import RETRY_SECONDS, Follower
-from tests.unit.service.making import ROW, Published, Worker, count
+from tests.component.service.making import ROW, Published, Worker, count
 
 
 def reported(worker: Worker) -> tuple[int | None, int]:

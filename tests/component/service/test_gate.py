@@ -10,7 +10,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from lifecycle.ids import is_uuid7
 from service.gate import Gate
-from tests.unit.service.making import BODY_LIMIT, ROW, Worker, count, through
+from tests.component.service.making import BODY_LIMIT, ROW, Worker, count, through
 
 JSON = {"content-type": "application/json"}
 

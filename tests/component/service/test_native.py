@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.ids import is_uuid7, uuid7
-from tests.unit.service.making import ROW, ROWS_LIMIT, Published, Worker
+from tests.component.service.making import ROW, ROWS_LIMIT, Published, Worker
 
 
 def test_predict_answers_in_the_order_of_the_rows(worker: Worker) -> None:

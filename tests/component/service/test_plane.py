@@ -17,7 +17,7 @@ from lifecycle.ids import is_uuid7, uuid7
 from lifecycle.records import PredictionBatch
 from service.live import Live
 from service.plane import INLINE_ROWS, DataPlane
-from tests.unit.service.making import ROW, Published, Worker, count, publish
+from tests.component.service.making import ROW, Published, Worker, count, publish
 
 
 def feedback(worker: Worker, *labels: object) -> tuple[int, list[tuple[str | None, str]]]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.service.making import Published, Worker, publish
+from tests.component.service.making import Published, Worker, publish
 
 
 @pytest.fixture(scope="session")
