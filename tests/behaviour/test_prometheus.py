@@ -27,7 +27,8 @@ SETTINGS = {
     "EVENKEEL_RETRAIN__MODE": "off",
 }
 SEEN = ("evenkeel_drift_score", "evenkeel_performance_threshold", 'evenkeel_requests_total{status_class="4xx"} > 0')
-"""What Prometheus must hold before the questions begin: a scored window, a labelled one, a refused request."""
+"""What Prometheus must hold before the questions begin, at a whole second as the questions ask: a scored window, a
+labelled one, a refused request."""
 VARIABLES = {
     "$__rate_interval": "10s",
     "$__range": "1m",
@@ -65,7 +66,7 @@ def scraped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scraped]:
         world.replay(table(240, seed=1))
         httpx.post(f"{project.service_url}/predict", json={"rows": [{"size": "large"}]})
         for expr in SEEN:
-            eventually(partial(prometheus.query, expr), f"Prometheus answers {expr}")
+            eventually(partial(prometheus.history, expr), f"Prometheus answers {expr}")
         yield world
 
 
