@@ -43,9 +43,6 @@ class Observer:
     def verdicts(self) -> list[dict[str, Any]]:
         return self._list("verdicts")
 
-    def alerts(self) -> list[dict[str, Any]]:
-        return self._list("alerts")
-
     def runs(self) -> list[dict[str, Any]]:
         return self._list("runs")
 
@@ -53,10 +50,6 @@ class Observer:
         """Champion, workers and more; None while the monitor does not answer."""
         answer = self._get(f"{self._monitor}/api/status")
         return dict(answer.json()) if answer else None
-
-    def version(self) -> int | None:
-        answer = self._get(f"{self._service}/model")
-        return answer.json()["version"] if answer else None
 
     def wait(self, what: str, look: Callable[[], Found | None], seconds: float) -> Found:
         """What `look` finds, once it finds something. Raises NotObserved after `seconds`, or what broke the demo."""

@@ -303,3 +303,8 @@ def test_a_moment_far_away_does_not_keep_the_monitor_from_judging(running: Runni
     eventually(
         lambda: [item for item in running.project.ledger.latest(5) if item.start <= sent < item.end], "a verdict", 15
     )
+
+
+def test_the_front_page_is_ours_and_loads_nothing_from_elsewhere(http: httpx.Client) -> None:
+    answer = http.get("/")
+    assert (answer.status_code, answer.json()["routes"]) == (200, "/docs.json")

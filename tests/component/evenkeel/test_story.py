@@ -189,8 +189,8 @@ def test_an_interface_that_does_not_answer_shows_nothing() -> None:
 
     for answer in (refused, lambda _: httpx.Response(503)):
         observer = Observer(SERVICE, MONITOR, lambda: None, transport=httpx.MockTransport(answer))
-        assert (observer.ready(), observer.status(), observer.version()) == (None, None, None)
-        assert observer.verdicts() == observer.runs() == observer.alerts() == []
+        assert (observer.ready(), observer.status()) == (None, None)
+        assert observer.verdicts() == observer.runs() == []
         observer.close()
 
 

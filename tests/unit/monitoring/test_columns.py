@@ -83,3 +83,10 @@ def test_thinning_is_even_and_keeps_the_ends() -> None:
     rows = pa.table({"n": list(range(1_000))})
     assert thinned(rows, 5)["n"].to_pylist() == [0, 249, 499, 749, 999]
     assert thinned(rows, 1_000) is rows
+
+
+def test_the_prediction_s_name_is_no_feature_s_however_they_are_named() -> None:
+    taken = builders.contract().model_copy(
+        update={"columns": tuple(Column(name=name, kind="numeric") for name in ("prediction", "(prediction)"))}
+    )
+    assert prediction_name(taken) == "((prediction))"
