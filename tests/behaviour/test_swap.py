@@ -16,6 +16,7 @@ from lifecycle.versions import LABEL, PREDICTION
 from tests.behaviour.project import RunningProject, eventually, rows
 
 PROMOTIONS = 24
+WORKERS = 2
 CALLERS = 3
 PACE_SECONDS = 0.01
 SETTINGS = {"EVENKEEL_RETRAIN__MODE": "off", "EVENKEEL_FEATURE_LOG__SEAL_SECONDS": "0.2"}
@@ -26,7 +27,14 @@ WORKER = ("-m", "_bentoml_impl.worker.service")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningProject]:
     with RunningProject(tmp_path_factory.mktemp("swap"), SETTINGS) as project:
         register_constant(project)
+        _wait_for_workers(project)
         yield project
+
+
+def _wait_for_workers(running: RunningProject) -> None:
+    """Return once both workers report themselves: readiness asks for one, and these tests count on two."""
+    project = running.project
+    eventually(lambda: len(promotion.alive(project.ledger, project.clock)) == WORKERS, "both workers serve", 40)
 
 
 def register_constant(running: RunningProject) -> None:
@@ -130,7 +138,7 @@ def test_nobody_notices_two_dozen_promotions(running: RunningProject) -> None:
         moves = [promote(running, 2 - turn % 2) for turn in range(PROMOTIONS)]
         eventually(lambda: traffic.answers, "somebody was answered", 10)
     assert traffic.failures == []
-    assert [move.workers for move in moves] == [2] * PROMOTIONS
+    assert [move.workers for move in moves] == [WORKERS] * PROMOTIONS
     slowest = max(move.seconds if move.seconds is not None else 99.0 for move in moves)
     assert slowest < 1.0
     constant = next(scores["yes"] for version, scores in traffic.answers.values() if version == 2)
