@@ -1,5 +1,6 @@
 # One image for every part: `service`, `fold`, `monitor`, `retrain` are commands of its entry point.
 #   docker build -t evenkeel .
+#   docker run --rm --user "$(id -u)" -v "$PWD/bikes:/project" evenkeel keys create --scope predict
 #   docker run --rm --user "$(id -u)" -v "$PWD/bikes:/project" -p 3000:3000 -p 3001:3001 evenkeel up
 # Inside a container the servers must listen on every address; the variables below say so, and can be overridden.
 

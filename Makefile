@@ -8,7 +8,7 @@ PROJECT ?= .
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test unit lint types format demo up bench lock clean system-packages
+.PHONY: help setup test unit lint types format demo up bench bench-serving lock clean system-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,7 +39,11 @@ format: $(VENV)/.tools ## rewrite the code in the house's format
 	$(BIN)/ruff format .
 
 bench: $(VENV)/.tools ## measure
-	@set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+	@set -e; for program in benchmarks/[a-z]*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+bench-serving: $(VENV)/.product ## measure serving beside its peers for an hour: make bench-serving OPTIONS="--seconds 1"
+	@scripts/system-packages.sh bench
+	$(BIN)/python -m benchmarks.serving $(OPTIONS)
 
 lock: $(VENV)/.tools ## rewrite the lock files from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" scripts/lock.sh

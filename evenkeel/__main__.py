@@ -12,6 +12,7 @@ from evenkeel import facts
 from evenkeel.choices import TaskChoice
 from lifecycle import logs
 from lifecycle.errors import EvenkeelError
+from lifecycle.records import Scope
 
 app = typer.Typer(
     name="evenkeel",
@@ -20,8 +21,15 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+models = typer.Typer(invoke_without_command=True)
+app.add_typer(models, name="models", help="Every model version; `show` tells all about one.")
+keys = typer.Typer(no_args_is_help=True)
+app.add_typer(keys, name="keys", help="Make, list and revoke the keys that callers of the service show.")
 ProjectOption = Annotated[Path, typer.Option("--project", help="The project folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
+InsecureOption = Annotated[
+    bool, typer.Option("--insecure", help="Serve on an address that others reach although no key protects it.")
+]
 HERE = Path()
 
 
@@ -64,17 +72,17 @@ def init(
 
 
 @app.command()
-def up(project: ProjectOption = HERE) -> None:
+def up(project: ProjectOption = HERE, insecure: InsecureOption = False) -> None:
     """Run service, fold and monitor together, and restart what dies. Ctrl-C ends all of it."""
     from evenkeel.up_command import run_up
 
-    run_up(project)
+    run_up(project, insecure=insecure)
 
 
 @app.command()
-def serve(project: ProjectOption = HERE) -> None:
+def serve(project: ProjectOption = HERE, insecure: InsecureOption = False) -> None:
     """Run the service alone."""
-    _become("service", project)
+    _become("service", project, *(["--insecure"] if insecure else []))
 
 
 @app.command()
@@ -127,12 +135,15 @@ def replay(
     ] = 5.0,
     batch: Annotated[int, typer.Option("--batch", min=1, max=10_000, help="Rows per request.")] = 1,
     url: Annotated[str | None, typer.Option("--url", help="The service's address; the project's by default.")] = None,
+    key: Annotated[
+        str | None, typer.Option("--key", envvar="EVENKEEL_KEY", help="A key of scope admin, where keys are required.")
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Send a file's rows to the running service in order, and their labels later."""
     from evenkeel.replay_command import run_replay
 
-    run_replay(file, project, rate, label_delay, batch, url, as_json=as_json)
+    run_replay(file, project, rate, label_delay, batch, url, key, as_json=as_json)
 
 
 @app.command()
@@ -141,10 +152,24 @@ def status(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     facts.show_status(project, as_json=as_json)
 
 
-@app.command()
-def models(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
-    """Every model version, what it scored, and where it comes from."""
-    facts.show_models(project, as_json=as_json)
+@models.callback()
+def list_models(context: typer.Context, project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Every model version, what it scored, and where it comes from; `show` tells all about one."""
+    context.obj = project, as_json
+    if context.invoked_subcommand is None:
+        facts.show_models(project, as_json=as_json)
+
+
+@models.command("show")
+def show_model(
+    context: typer.Context,
+    version: Annotated[int, typer.Argument(help="The number of the version.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """One version: what it scored, where it comes from, and which runtime serves it and why."""
+    outer, outer_json = context.obj
+    facts.show_model(project if project != HERE else outer, version, as_json=as_json or outer_json)
 
 
 @app.command()
@@ -202,12 +227,53 @@ def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
     raise typer.Exit(run_doctor(project, as_json=as_json))
 
 
-def _become(module: str, project: Path) -> None:
+@keys.command("create")
+def create_key(
+    scope: Annotated[Scope, typer.Option("--scope", help="What the key opens; admin opens everything.")],
+    project: ProjectOption = HERE,
+    name: Annotated[str | None, typer.Option("--name", help="Whose it is, or what for; shown in lists.")] = None,
+    rate_per_minute: Annotated[
+        int | None,
+        typer.Option("--rate-per-minute", min=1, max=10**9, help="Most requests a minute; no limit by default."),
+    ] = None,
+    expires_days: Annotated[
+        int | None, typer.Option("--expires-days", min=1, max=36_500, help="Days until it ends; never by default.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a key and print it, this once: only a digest of it is kept."""
+    from evenkeel.keys_command import run_create
+
+    run_create(project, scope, name, rate_per_minute, expires_days, as_json=as_json)
+
+
+@keys.command("list")
+def list_keys(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+    """Every key, newest first: what it opens, and whether it still does."""
+    from evenkeel.keys_command import run_list
+
+    run_list(project, as_json=as_json)
+
+
+@keys.command("revoke")
+def revoke_key(
+    identifier: Annotated[str, typer.Argument(metavar="ID", help="The key's id, the part before the dot.")],
+    project: ProjectOption = HERE,
+    as_json: JsonOption = False,
+) -> None:
+    """End a key for ever; running services refuse it within a second."""
+    from evenkeel.keys_command import run_revoke
+
+    run_revoke(project, identifier, as_json=as_json)
+
+
+def _become(module: str, project: Path, *flags: str) -> None:
     """Replace this process by the module's, so that signals reach it directly. Raises ConfigInvalid before that."""
     from lifecycle.config import load
 
     load(project.resolve())
-    os.execv(sys.executable, [sys.executable, "-m", module, "--project", str(project)])  # noqa: S606 - no shell on purpose
+    command = [sys.executable, "-m", module, "--project", str(project), *flags]
+    os.execv(sys.executable, command)  # noqa: S606 - no shell on purpose
 
 
 def main() -> None:

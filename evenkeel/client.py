@@ -37,11 +37,13 @@ class ServiceClient:
         *,
         transport: httpx.BaseTransport | None = None,
         patience_seconds: float = PATIENCE_SECONDS,
+        key: str | None = None,
     ) -> None:
         self.counts = Counts()
         self._stop = stop or threading.Event()
         self._patience_seconds = patience_seconds
-        self._http = httpx.Client(base_url=url, timeout=30, transport=transport)
+        headers = {"X-API-Key": key} if key else None
+        self._http = httpx.Client(base_url=url, timeout=30, transport=transport, headers=headers)
 
     def close(self) -> None:
         self._http.close()
@@ -92,6 +94,8 @@ class ServiceClient:
         message = _message(response)
         if response.status_code == httpx.codes.SERVICE_UNAVAILABLE and path == "/model":
             return ModelUnavailable(message)  # a service that has just started loads its model a moment later
+        if response.status_code == httpx.codes.TOO_MANY_REQUESTS:
+            return self._unanswered(method, path, message)
         if response.status_code < httpx.codes.INTERNAL_SERVER_ERROR:
             raise InputRejected(f"{path} answered {response.status_code}: {message}")
         return self._unanswered(method, path, f"status {response.status_code}")

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from evenkeel import show
-from lifecycle import versions
+from lifecycle import models
 from lifecycle.config import load
 from lifecycle.errors import EvenkeelError
 from lifecycle.ledger.connect import wal_is_safe
@@ -92,7 +92,7 @@ def _champion(project: Project) -> Finding:
     version = project.ledger.version(number) if number is not None else None
     if version is None:
         return Finding("champion", "failed", "there is none; `evenkeel promote VERSION` makes one")
-    versions.load(version, project.store)
+    models.load(version, project.store)
     return Finding("champion", "ok", f"version {number} loads and answers its golden rows")
 
 

@@ -1,4 +1,4 @@
-"""The commands that only look: status, models, alerts, reports, why. Each prints what the ledger and the log hold."""
+"""The commands that only look: status, models, models show, alerts, reports, why. Each prints what the ledger and the log hold."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -10,6 +10,7 @@ from lifecycle.ids import is_uuid7
 from lifecycle.project import Project
 from lifecycle.promotion import alive
 from lifecycle.records import ModelVersion, Verdict
+from lifecycle.runtimes.facts import RuntimeFacts
 
 SHOWN = 10
 
@@ -138,6 +139,42 @@ def show_models(path: Path, *, as_json: bool) -> None:
             for item in found
         ],
     )
+
+
+def show_model(path: Path, number: int, *, as_json: bool) -> None:
+    """One version whole. Raises ProjectInvalid when there is none of that number."""
+    facts = model(Project.open(path), number)
+    if as_json:
+        show.as_json(facts)
+        return
+    runtime = facts["runtime"]
+    serving = [
+        ("status", facts["status"]),
+        ("parent", facts["parent"]),
+        ("runtime", runtime["name"]),
+        ("because", runtime["reason"]),
+        ("differs at most", None if runtime["tolerance"] is None else f"{runtime['tolerance']:.1e} (relative)"),
+        ("rows verified", runtime["rows"] or None),
+    ]
+    show.table(f"version {number} ({facts['role']})", ("what", "value"), [*serving, *_lineage_rows(facts)])
+
+
+def model(project: Project, number: int) -> dict[str, Any]:
+    """Everything about one version, as plain values. Raises ProjectInvalid when there is none of that number."""
+    version = project.ledger.version(number)
+    if version is None:
+        known = [item.number for item in project.ledger.versions()]
+        raise ProjectInvalid(
+            f"there is no version {number}; "
+            + (
+                f"the newest is {known[0]}, and `evenkeel models` lists all"
+                if known
+                else "no version is registered yet"
+            )
+        )
+    runtime = RuntimeFacts.of(project.store.facts(version.number, version.manifest_digest))
+    about = _version(version, project.ledger.pointer().version)
+    return about | {"status": version.status, "runtime": asdict(runtime)}
 
 
 def show_alerts(path: Path, *, every: bool, as_json: bool) -> None:

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 
 from evenkeel.column_types import kind_of, stored
-from lifecycle.contract import LONGEST_TEXT, Column, Kind
+from lifecycle.checking import LONGEST_TEXT
+from lifecycle.contract import Column, Kind
 
 MOST_CATEGORIES = 200
 UNIQUE_SHARE = 0.95

@@ -6,7 +6,7 @@ The project appears whole or not at all. Input that cannot become one is refused
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from lifecycle.contract import Contract
 from lifecycle.project import Project
 from lifecycle.promotion import promote
 from lifecycle.records import ModelVersion
+from lifecycle.versions import load_runtime_facts
 from retrain.trainer import FileTrainer
 from retrain.training import columns, train
 
@@ -70,6 +71,7 @@ def init_project(
         project = Project.open(folder)
         try:
             version, generation = _first_version(project, inference, source)
+            runtime = load_runtime_facts(version, project.store)
         finally:
             project.ledger.close()
         said("Looking for features that give the target away")
@@ -91,6 +93,7 @@ def init_project(
         version=version.number,
         generation=generation,
         metrics=dict(version.metrics),
+        runtime=asdict(runtime),
         score=score_sentence(contract.target.task, version.metrics),
         beats_trivial=version.metrics["loss"] < version.metrics["trivial_loss"],
         example=example_row(contract, inference.rows),
@@ -124,7 +127,9 @@ def _first_version(project: Project, inference: Inference, source: Path) -> tupl
         threads=project.config.retrain.threads,
         snapshot={"kind": "file", "name": source.name, "bytes": source.stat().st_size, "rows": len(inference.rows)},
     )
-    version = versions.register(trained.candidate, project.store, project.ledger, project.clock, section.artefact)
+    version = versions.register(
+        trained.candidate, project.store, project.ledger, project.clock, section.artefact, section.runtime
+    )
     reason = f"version 1, trained by init on {source.name}"
     promotion = promote(project.ledger, project.store, project.clock, version.number, actor=ACTOR, reason=reason)
     return version, promotion.generation

@@ -10,6 +10,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from lifecycle.runtimes.facts import COMPILED
+
 SHOWN_FEATURES = 12
 
 
@@ -32,6 +34,7 @@ class InitSummary:
     version: int
     generation: int
     metrics: dict[str, float]
+    runtime: dict[str, Any]
     score: str
     beats_trivial: bool
     example: dict[str, Any]
@@ -65,6 +68,13 @@ def score_sentence(task: str, metrics: dict[str, float]) -> str:
         f"accuracy {metrics['accuracy']:.1%} against {1 - metrics['trivial_loss']:.1%} for always answering the most "
         f"frequent class (balanced accuracy {metrics['balanced_accuracy']:.1%})"
     )
+
+
+def served_by(runtime: dict[str, Any]) -> str:
+    """Which runtime answers, in a phrase; why not the compiled one, if so."""
+    if runtime["name"] == COMPILED:
+        return f"its compiled form, which answered {runtime['rows']:,} rows as scikit-learn does"
+    return f"scikit-learn ({runtime['reason']})"
 
 
 def print_summary(summary: InitSummary, console: Console) -> None:
@@ -105,6 +115,7 @@ def _lines(summary: InitSummary) -> Iterator[tuple[str, str]]:
         yield "Set aside" if index == 0 else "", f"{name} {reason}"
     yield "Trained on", f"{counts['rows']:,.0f} rows; measured on {counts['holdout_rows']:,.0f}, {summary.holdout}"
     yield "Score", summary.score
+    yield "Served by", served_by(summary.runtime)
 
 
 def _shown(text: str) -> str:

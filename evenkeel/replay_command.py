@@ -13,7 +13,7 @@ from lifecycle.project import Project
 
 
 def run_replay(
-    file: Path, path: Path, rate: float, delay: float, batch: int, url: str | None, *, as_json: bool
+    file: Path, path: Path, rate: float, delay: float, batch: int, url: str | None, key: str | None, *, as_json: bool
 ) -> None:
     """Replay `file` against the project's service, or the one at `url`."""
     if url is None:
@@ -28,7 +28,7 @@ def run_replay(
             note = f"version {version}, {result.labels} labels"
             bar.update(task, completed=result.rows, note=note)
 
-        client = ServiceClient(url, stop)
+        client = ServiceClient(url, stop, key=key)
         result = Replay(client, stop, rate=rate, delay=delay, batch=batch).run(rows, progress)
         client.close()
     if as_json:

@@ -47,7 +47,7 @@ def _json_values(series: pd.Series, kind: Kind) -> list[Any]:
     if kind in ("numeric", "integer"):
         return _numbers(series, whole=kind == "integer")
     values = typed(series)
-    plain = columns(values.to_frame())[str(series.name)]
+    plain: list[Any] = columns(values.to_frame())[str(series.name)]
     if isinstance(values.dtype, pd.DatetimeTZDtype):
         return [None if value is None else to_datetime(int(value.timestamp() * 1e6)).isoformat() for value in plain]
     return plain

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -40,12 +40,22 @@ class _Child:
 
 
 class Supervisor:
-    """The children of one project, by name the modules to run. `run` blocks until `stop` is set, then ends them."""
+    """The children of one project, by name the modules to run, and the flags of some of them.
 
-    def __init__(self, project: Project, stop: threading.Event, modules: Mapping[str, str] = MODULES) -> None:
+    `run` blocks until `stop` is set, then ends them.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        stop: threading.Event,
+        modules: Mapping[str, str] = MODULES,
+        flags: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
         self._project = project
         self._stop = stop
         self._modules = modules
+        self._flags = flags or {}
         self._children = [_Child(name) for name in modules]
 
     def run(self, tick: Callable[[], None] = lambda: None) -> None:
@@ -87,6 +97,7 @@ class Supervisor:
 
     def _start(self, child: _Child, now: int) -> None:
         command = [sys.executable, "-m", self._modules[child.name], "--project", str(self._project.path)]
+        command += self._flags.get(child.name, ())
         child.started_at = now
         child.process = subprocess.Popen(
             command,

@@ -6,7 +6,7 @@ Joblib (a pickle) exists for estimators of other libraries and only by the expli
 import json
 import zipfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from lifecycle.errors import ArtefactRejected, ProjectInvalid
 
@@ -34,6 +34,14 @@ def save(estimator: object, folder: Path, form: Format) -> str:
             'scikit-learn parts, or accept pickles with artefact = "joblib" under [model] in evenkeel.toml'
         )
     return path.name
+
+
+def find(folder: Path) -> Path:
+    """The file in `folder` that holds the fitted estimator. Raises ArtefactRejected when there is none."""
+    for form in get_args(Format):
+        if (path := folder / f"model.{form}").exists():
+            return path
+    raise ArtefactRejected("there is no fitted estimator among the version's files; re-register it or roll back")
 
 
 def load(path: Path) -> Any:

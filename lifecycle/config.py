@@ -34,6 +34,10 @@ class ModelSection(Section):
     artefact: Literal["skops", "joblib"] = Field(
         "skops", description="How a fitted model is stored. `joblib` is a pickle: it runs code when opened."
     )
+    runtime: Literal["auto", "sklearn"] = Field(
+        "auto",
+        description="What answers: the compiled model once it is proven to answer as scikit-learn does, or scikit-learn.",
+    )
 
 
 class ContractSection(Section):
@@ -46,9 +50,35 @@ class ServiceSection(Section):
     host: str = Field("127.0.0.1", description="Address the service listens on.")
     port: int = Field(3000, ge=1, le=65535, description="Port the service listens on.")
     workers: int = Field(2, ge=1, le=64, description="Serving processes.")
+    keys: Literal["auto", "required", "off"] = Field(
+        "auto",
+        description="Whether requests need an API key. `auto`: on any address but a loopback one; made with `evenkeel keys create`.",
+    )
     body_limit_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body; more is answered with 413.")
     rows_limit: int = Field(10_000, ge=1, description="Most rows in one request; more is answered with 413.")
     poll_seconds: float = Field(0.1, gt=0, le=5, description="How often a worker looks at the champion pointer.")
+    protocols: tuple[str, ...] = Field(
+        ("native", "arrow", "v2", "tensorflow", "mlflow", "sagemaker", "vertex", "torchserve", "azure"),
+        description="What the service speaks; another is `package.module:Class`.",
+    )
+    waiting_limit: int = Field(
+        64, ge=1, description="Requests of a worker that may wait for a slow prediction; more are answered with 429."
+    )
+    deadline_seconds: float = Field(
+        20,
+        gt=0,
+        le=50,
+        description="Longest that a prediction may take; later it is answered with 503 and not recorded.",
+    )
+    header_seconds: float = Field(
+        5, gt=0, le=60, description="Within this time of its first byte a request's headers must be complete."
+    )
+    body_seconds: float = Field(
+        8,
+        gt=0,
+        le=600,
+        description="Within this time of its first byte a request must be complete; raise it for large bodies on slow links.",
+    )
     shutdown_seconds: int = Field(10, ge=1, description="How long requests in flight may take at shutdown.")
 
 

@@ -5,26 +5,27 @@ category or a number outside the observed range, is accepted: that is the monito
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
-from typing import Any, Literal
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from lifecycle.clock import from_datetime
-from lifecycle.errors import InputRejected, Problem
+from lifecycle.checking import Checker
+from lifecycle.errors import InputRejected
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 Kind = Literal["numeric", "integer", "boolean", "categorical", "datetime"]
 Task = Literal["binary", "multiclass", "regression"]
 Scalar = None | bool | int | float | str
-Columns = dict[str, list[Any]]
-"""Feature name -> one value per row, already of the column's kind (datetimes as microseconds since 1970)."""
+Columns = dict[str, Any]
+"""Feature name -> one value per row, already of the column's kind (datetimes as microseconds since 1970).
 
-MOST_PROBLEMS = 100
-LONGEST_TEXT = 1_000
-LARGEST_INTEGER = 2**63
+A list with None for what is missing, or an array: float64 with NaN for what is missing, int64, or bool.
+"""
 
 
 class Column(BaseModel):
@@ -99,39 +100,31 @@ class Contract(BaseModel):
     def names(self) -> tuple[str, ...]:
         return tuple(column.name for column in self.columns)
 
+    @cached_property
+    def classes_by_text(self) -> dict[str, bool | int | str]:
+        """Each class as callers know it, by its stored form."""
+        return dict(zip(self.target.class_texts, self.target.classes, strict=True))
+
+    @cached_property
+    def checker(self) -> Checker:
+        return Checker(self.columns, [column.name for column in self.set_aside])
+
     def check(self, rows: Sequence[object]) -> Columns:
         """Turn JSON rows into columns of the contract's kinds.
 
         Columns that were set aside (identifier, time, target, dropped) are ignored, so a row of the source file can be
         sent whole. Raises InputRejected with every problem found, up to a hundred.
         """
-        problems: list[Problem] = []
-        ignored = {column.name for column in self.set_aside}
-        known = set(self.names)
-        values: Columns = {name: [] for name in self.names}
-        for index, row in enumerate(rows):
-            if not isinstance(row, Mapping):
-                problems.append(Problem(index, None, "is not an object of field: value pairs"))
-            else:
-                strange = row.keys() - known - ignored
-                problems += [Problem(index, str(field)[:100], "is not a field of this model") for field in strange]
-                for column in self.columns:
-                    value, problem = _convert(column, row.get(column.name), present=column.name in row)
-                    values[column.name].append(value)
-                    if problem:
-                        problems.append(Problem(index, column.name, problem))
-            if len(problems) >= MOST_PROBLEMS:
-                break
-        if problems:
-            raise InputRejected(_summary(problems, len(rows)), tuple(problems[:MOST_PROBLEMS]))
-        return values
+        return self.checker.rows(rows)
 
-    def frame(self, columns: Mapping[str, Sequence[Any]]) -> pd.DataFrame:
+    def frame(self, columns: Columns) -> "pd.DataFrame":
         """The frame the model sees: one column per feature, in the contract's order.
 
         Numbers, booleans and datetimes become float64 (datetimes as seconds since 1970, missing as NaN); categories
         stay text in an object column, missing as None.
         """
+        import pandas as pd  # here, so that a process that serves a compiled model never loads it
+
         return pd.DataFrame({column.name: _model_values(column, columns[column.name]) for column in self.columns})
 
     def label(self, value: object) -> float | str:
@@ -152,7 +145,7 @@ class Contract(BaseModel):
         """The label as callers know it, from its stored form."""
         if self.target.is_regression:
             return float(stored)
-        return self.target.classes[self.target.class_texts.index(str(stored))]
+        return self.classes_by_text[str(stored)]
 
 
 def same_but_for_case(names: Iterable[str]) -> tuple[str, str] | None:
@@ -174,83 +167,14 @@ def label_text(value: object) -> str:
     return str(value)
 
 
-def _summary(problems: Sequence[Problem], rows: int) -> str:
-    first = problems[0]
-    where = f"row {first.row}" + (f", field {first.field!r}" if first.field else "")
-    return f"{len(problems)} problem(s) in {rows} row(s); the first: {where} {first.problem}"
-
-
-def _convert(column: Column, value: object, *, present: bool) -> tuple[object, str | None]:
-    if value is None:
-        if column.nullable:
-            return None, None
-        return None, "must not be null" if present else "is missing"
-    converted = _CONVERTERS[column.kind](value)
-    if converted is None:
-        return None, f"must be {_EXPECTED[column.kind]}, not {_described(value)}"
-    return converted, None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    number = float(value) if abs(value) < 1e308 else math.inf
-    return number if math.isfinite(number) else None
-
-
-def _integer(value: object) -> int | None:
-    if isinstance(value, bool):
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if isinstance(value, int) and -LARGEST_INTEGER <= value < LARGEST_INTEGER else None
-
-
-def _boolean(value: object) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
-
-
-def _text(value: object) -> str | None:
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        return None
-    return value
-
-
-def _moment(value: object) -> int | None:
-    if not isinstance(value, str):
-        return None
-    try:
-        return from_datetime(datetime.fromisoformat(value))
-    except (ValueError, OverflowError):
-        return None
-
-
-_CONVERTERS = {
-    "numeric": _number,
-    "integer": _integer,
-    "boolean": _boolean,
-    "categorical": _text,
-    "datetime": _moment,
-}
-_EXPECTED = {
-    "numeric": "a finite number",
-    "integer": "a whole number within 64 bits",
-    "boolean": "true or false",
-    "categorical": f"a text of at most {LONGEST_TEXT} characters",
-    "datetime": "a date and time in ISO 8601",
-}
-
-
-def _described(value: object) -> str:
-    names = {bool: "a boolean", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "an object"}
-    return names.get(type(value), "something else")
-
-
-def _model_values(column: Column, values: Sequence[Any]) -> "pd.Series[Any] | np.ndarray[Any, Any]":
+def _model_values(column: Column, values: Any) -> "pd.Series[Any] | np.ndarray[Any, Any]":
     if column.kind == "categorical":
+        import pandas as pd
+
         texts = [None if value is None else str(value) for value in values]
         return pd.Series(texts, dtype=object)  # said, because pandas would choose by the values
-    numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
+    if isinstance(values, np.ndarray):
+        numbers = values.astype(np.float64)
+    else:
+        numbers = np.array([math.nan if value is None else value for value in values], dtype=np.float64)
     return numbers / 1e6 if column.kind == "datetime" else numbers

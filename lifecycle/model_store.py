@@ -1,6 +1,6 @@
 """The model store on a local folder: one immutable folder per version, published whole, verified at every opening.
 
-A version is its files and a manifest of their SHA-256. The manifest's own digest is kept in the ledger, so whoever can
+A version is its files and a manifest: their SHA-256, and facts about the version. The manifest's own digest is kept in the ledger, so whoever can
 write to the folder alone cannot make a changed version load.
 """
 
@@ -8,8 +8,9 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lifecycle.errors import ArtefactRejected, Conflict
 
@@ -33,19 +34,19 @@ class LocalModelStore:
             return []
         return sorted(int(path.name) for path in self.root.iterdir() if path.name.isdigit())
 
-    def publish(self, number: int, fill: Callable[[Path], None]) -> str:
+    def publish(self, number: int, fill: Callable[[Path], Mapping[str, Any] | None]) -> str:
         """Make version `number` from what `fill` writes into an empty folder; returns the manifest's digest.
 
-        The folder appears whole or not at all. Raises Conflict when the number is taken.
+        What `fill` returns goes into the manifest as facts, in JSON's types. The folder appears whole or not at all. Raises Conflict when the number is taken.
         """
         self.root.mkdir(parents=True, exist_ok=True)
         staging = self.root / f"{_STAGING}{number}-{os.getpid()}"
         shutil.rmtree(staging, ignore_errors=True)
         staging.mkdir()
         try:
-            fill(staging)
+            facts = fill(staging) or {}
             files = {path.name: _digest(path.read_bytes()) for path in sorted(staging.iterdir())}
-            manifest = json.dumps({"number": number, "files": files}, indent=1, sort_keys=True).encode()
+            manifest = json.dumps({**facts, "number": number, "files": files}, indent=1, sort_keys=True).encode()
             (staging / MANIFEST).write_bytes(manifest)
             _sync(staging)
             staging.rename(self._folder(number))
@@ -61,8 +62,18 @@ class LocalModelStore:
     def open(self, number: int, manifest_digest: str) -> Path:
         """The folder of version `number`, every byte of it verified. Raises ArtefactRejected otherwise."""
         folder = self._folder(number)
+        for name, digest in self._manifest(number, manifest_digest)["files"].items():
+            _verify(number, folder, name, digest)
+        return folder
+
+    def facts(self, number: int, manifest_digest: str) -> dict[str, Any]:
+        """What `fill` returned when version `number` was published. Raises ArtefactRejected for another manifest."""
+        manifest = self._manifest(number, manifest_digest)
+        return {name: value for name, value in manifest.items() if name not in {"number", "files"}}
+
+    def _manifest(self, number: int, manifest_digest: str) -> dict[str, Any]:
         try:
-            manifest = (folder / MANIFEST).read_bytes()
+            manifest = (self._folder(number) / MANIFEST).read_bytes()
         except OSError as error:
             raise ArtefactRejected(
                 f"version {number} is missing from the model store {self.root}; re-register it or roll back"
@@ -71,9 +82,8 @@ class LocalModelStore:
             raise ArtefactRejected(
                 f"the manifest of version {number} is not the one that was registered; restore the folder or roll back"
             )
-        for name, digest in json.loads(manifest)["files"].items():
-            _verify(number, folder, name, digest)
-        return folder
+        found: dict[str, Any] = json.loads(manifest)
+        return found
 
     def _folder(self, number: int) -> Path:
         return self.root / f"{number:06d}"

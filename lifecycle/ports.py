@@ -6,17 +6,14 @@ Each line under a protocol is an obligation; `tests/contract/` holds every imple
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
-
-from lifecycle.contract import Contract
+from lifecycle.contract import Columns, Contract
 from lifecycle.records import (
     Alert,
     Delivery,
     FoldStatus,
+    Key,
     Label,
     Lease,
     LogSchema,
@@ -29,6 +26,10 @@ from lifecycle.records import (
     VersionStatus,
     Worker,
 )
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+    import pandas as pd
 
 
 class Clock(Protocol):
@@ -60,10 +61,10 @@ class FeatureLog(Protocol):
 class Estimator(Protocol):
     """What a trainer returns: scikit-learn's own interface."""
 
-    def fit(self, X: pd.DataFrame, y: npt.NDArray[Any]) -> Any:
+    def fit(self, X: "pd.DataFrame", y: "npt.NDArray[Any]") -> Any:
         """Fits in place on a frame in the contract's order."""
 
-    def predict(self, X: pd.DataFrame) -> npt.NDArray[Any]:
+    def predict(self, X: "pd.DataFrame") -> "npt.NDArray[Any]":
         """One stored label per row (float, or class text)."""
 
 
@@ -80,7 +81,7 @@ class Trainer(Protocol):
 class DriftScorer(Protocol):
     """Scores one column of a window against the reference."""
 
-    def score(self, reference: pd.Series, current: pd.Series, method: str) -> float:
+    def score(self, reference: "pd.Series", current: "pd.Series", method: str) -> float:
         """A distance, 0 when alike; raises ValueError in words when the column cannot be scored."""
 
 
@@ -107,11 +108,17 @@ class Launcher(Protocol):
 class ModelStore(Protocol):
     """Immutable version folders."""
 
-    def publish(self, number: int, fill: Callable[[Path], None]) -> str:
-        """All of a version or nothing: `fill` writes into a folder that appears whole; returns the manifest's digest."""
+    def publish(self, number: int, fill: Callable[[Path], Mapping[str, Any] | None]) -> str:
+        """All of a version or nothing: `fill` writes into a folder that appears whole; returns the manifest's digest.
+
+        What `fill` returns is kept in the manifest.
+        """
 
     def open(self, number: int, manifest_digest: str) -> Path:
         """The verified folder; raises ArtefactRejected when any byte differs from what was published."""
+
+    def facts(self, number: int, manifest_digest: str) -> Mapping[str, Any]:
+        """What `fill` returned, from the verified manifest; raises ArtefactRejected as `open` does."""
 
     def next_number(self) -> int:
         """A number greater than every one published."""
@@ -230,6 +237,19 @@ class FoldLedger(Protocol):
         """The last, or None before the first fold."""
 
 
+class KeyLedger(Protocol):
+    """API keys, without their secrets."""
+
+    def add_key(self, key: Key) -> None:
+        """Once per id; a second raises Conflict."""
+
+    def api_keys(self) -> list[Key]:
+        """All that were ever made, newest first."""
+
+    def revoke_key(self, identifier: str, at: int) -> Key | None:
+        """The key, revoked for ever: a second revocation keeps the moment of the first. None for an unknown id."""
+
+
 class AuditLedger(Protocol):
     """Who did what."""
 
@@ -240,8 +260,12 @@ class AuditLedger(Protocol):
         """Newest first."""
 
 
-class LiveModel(Protocol):
-    """A loaded version, ready to answer."""
+class Runtime(Protocol):
+    """What answers for a loaded version."""
 
-    def predict(self, frame: pd.DataFrame) -> tuple[list[Any], dict[str, npt.NDArray[np.float64]]]:
-        """Stored labels, and probabilities by class text (empty when the model has none)."""
+    @property
+    def inline_rows(self) -> int:
+        """Up to how many rows are answered so soon that nobody else is kept waiting; more go to a thread."""
+
+    def predict(self, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
+        """Stored labels, and probabilities by class text in the contract's order (empty when the model has none)."""

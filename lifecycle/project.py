@@ -3,15 +3,18 @@
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lifecycle.clock import SystemClock
 from lifecycle.config import Config, load
 from lifecycle.contract import Contract
 from lifecycle.errors import ProjectInvalid
-from lifecycle.feature_log.table import LogTables
-from lifecycle.feature_log.writer import SegmentWriter
+from lifecycle.feature_log.writer import SEGMENTS, SegmentWriter
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
+
+if TYPE_CHECKING:
+    from lifecycle.feature_log.table import LogTables
 
 STATE = ".evenkeel"
 
@@ -42,8 +45,14 @@ class Project:
         return LocalModelStore(self.path / self.config.model_store.path)
 
     @cached_property
-    def tables(self) -> LogTables:
-        return LogTables(self.path / self.config.feature_log.path)
+    def tables(self) -> "LogTables":
+        from lifecycle.feature_log.table import LogTables  # here, so that a worker never loads what reads tables
+
+        return LogTables(self._feature_log)
+
+    @property
+    def _feature_log(self) -> Path:
+        return self.path / self.config.feature_log.path
 
     @property
     def reports(self) -> Path:
@@ -57,7 +66,7 @@ class Project:
         """A new append side of the feature log, for this process alone."""
         section = self.config.feature_log
         return SegmentWriter(
-            self.tables.segments, self.clock, seal_bytes=section.seal_bytes, seal_seconds=section.seal_seconds
+            self._feature_log / SEGMENTS, self.clock, seal_bytes=section.seal_bytes, seal_seconds=section.seal_seconds
         )
 
     def contract(self) -> Contract:

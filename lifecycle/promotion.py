@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from lifecycle import versions
+from lifecycle import models
 from lifecycle.errors import ArtefactRejected, Conflict, ProjectInvalid
 from lifecycle.ports import AuditLedger, Clock, ModelStore, PointerLedger, VersionLedger, WorkerLedger
 from lifecycle.records import Move, Worker
@@ -60,7 +60,7 @@ def promote(
     version = ledger.version(number)
     if version is None:
         raise ProjectInvalid(f"there is no version {number}; `evenkeel models` lists those there are")
-    versions.load(version, store)
+    models.load(version, store)
     generation = ledger.pointer().generation
     if expected_generation not in (None, generation):
         raise Conflict(

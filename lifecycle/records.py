@@ -9,6 +9,7 @@ VerdictState = Literal["ok", "warning", "drift", "performance", "data_quality", 
 RunState = Literal["requested", "running", "promoted", "refused", "failed"]
 VersionStatus = Literal["candidate", "promoted", "rejected"]
 Severity = Literal["page", "ticket", "info"]
+Scope = Literal["predict", "feedback", "admin"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,3 +213,20 @@ class FoldStatus:
     folded_rows: int
     quarantined_segments: int
     truncated_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A right to call the service, without its secret: `secret_digest` is SHA-256 in hexadecimal.
+
+    `admin` opens all that the other scopes open. `rate_per_minute` is in requests; None is no limit.
+    """
+
+    id: str
+    scope: Scope
+    secret_digest: str = field(repr=False)
+    created_at: int
+    name: str | None = None
+    expires_at: int | None = None
+    revoked_at: int | None = None
+    rate_per_minute: int | None = None

@@ -1,8 +1,4 @@
-"""Model versions in use: what a version's folder holds, how one is registered, and how one is loaded to answer.
-
-A version loads only if every digest holds, the artefact opens, and it answers its golden rows as it did when it was
-registered; anything else raises ArtefactRejected.
-"""
+"""Model versions: what a version's folder holds, how one is registered, and the rows it was made from."""
 
 import json
 from collections.abc import Mapping
@@ -11,50 +7,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lifecycle import artefacts
-from lifecycle.contract import Contract
-from lifecycle.errors import ArtefactRejected
+from lifecycle.contract import Columns, Contract
+from lifecycle.models import CONTRACT, GOLDEN, golden
 from lifecycle.ports import Clock, ModelStore, VersionLedger
-from lifecycle.records import LogSchema, ModelVersion
+from lifecycle.records import ModelVersion
+from lifecycle.runtimes.estimator import EstimatorRuntime
+from lifecycle.runtimes.facts import SCIKIT_LEARN, RuntimeChoice, RuntimeFacts
 
-REFERENCE, CONTRACT, GOLDEN, TRAINER = "reference.parquet", "contract.json", "golden.json", "trainer.py"
+REFERENCE, TRAINER = "reference.parquet", "trainer.py"
 GOLDEN_ROWS = 5
-GOLDEN_TOLERANCE = 1e-6
 REFERENCE_ROWS = 20_000
 LABEL, PREDICTION = "__label__", "__prediction__"
-
-
-@dataclass(frozen=True)
-class Model:
-    """A version that answers: `estimator` behind `contract`. Immutable; a swap replaces the whole object."""
-
-    number: int
-    contract: Contract
-    estimator: Any
-
-    @property
-    def schema(self) -> LogSchema:
-        return LogSchema.of(self.number, self.contract)
-
-    def predict(self, frame: pd.DataFrame) -> tuple[list[Any], dict[str, npt.NDArray[np.float64]]]:
-        """Stored labels for the rows of `frame`, and each class's probability (empty when the model has none)."""
-        if self.contract.target.is_regression:
-            return [float(value) for value in self.estimator.predict(frame)], {}
-        if not hasattr(self.estimator, "predict_proba"):
-            return [str(value) for value in self.estimator.predict(frame)], {}
-        known = [str(name) for name in self.estimator.classes_]
-        values = np.asarray(self.estimator.predict_proba(frame), dtype=np.float64)
-        labels = [known[index] for index in values.argmax(axis=1)]
-        nothing = np.zeros(len(frame))
-        return labels, {
-            name: values[:, known.index(name)] if name in known else nothing
-            for name in self.contract.target.class_texts
-        }
 
 
 @dataclass(frozen=True)
@@ -74,11 +42,19 @@ class Candidate:
 
 
 def register(
-    candidate: Candidate, store: ModelStore, ledger: VersionLedger, clock: Clock, form: artefacts.Format
+    candidate: Candidate,
+    store: ModelStore,
+    ledger: VersionLedger,
+    clock: Clock,
+    form: artefacts.Format,
+    runtime: RuntimeChoice = "auto",
 ) -> ModelVersion:
-    """Publish `candidate` under the next number and enter it in the ledger as a candidate."""
+    """Publish `candidate` under the next number and enter it in the ledger as a candidate.
+
+    With `runtime` "auto" it will be served by its compiled form if that is proven to answer as scikit-learn does.
+    """
     number = store.next_number()
-    digest = store.publish(number, lambda folder: _fill(folder, candidate, number, form))
+    digest = store.publish(number, lambda folder: _fill(folder, candidate, form, runtime))
     version = ModelVersion(
         number=number,
         created_at=clock.now(),
@@ -90,23 +66,6 @@ def register(
     )
     ledger.register(version)
     return version
-
-
-def load(version: ModelVersion, store: ModelStore) -> Model:
-    """The verified, warmed-up model of `version`. Raises ArtefactRejected when it is not what was registered."""
-    folder = store.open(version.number, version.manifest_digest)
-    files = [path for path in folder.iterdir() if path.stem == "model"]
-    try:
-        contract = Contract.model_validate_json((folder / CONTRACT).read_bytes())
-        model = Model(version.number, contract, artefacts.load(files[0]))
-        _check_golden(model, json.loads((folder / GOLDEN).read_text()))
-    except ArtefactRejected:
-        raise
-    except Exception as error:  # whatever a damaged artefact can raise means one thing: it must not go live
-        raise ArtefactRejected(
-            f"version {version.number} cannot be loaded ({type(error).__name__}: {error}); re-register it or roll back"
-        ) from error
-    return model
 
 
 def load_reference(version: ModelVersion, store: ModelStore) -> pd.DataFrame:
@@ -121,42 +80,34 @@ def load_contract(version: ModelVersion, store: ModelStore) -> Contract:
     return Contract.model_validate_json((folder / CONTRACT).read_bytes())
 
 
-def _fill(folder: Path, candidate: Candidate, number: int, form: artefacts.Format) -> None:
+def load_runtime_facts(version: ModelVersion, store: ModelStore) -> RuntimeFacts:
+    """Which runtime serves a version, and why."""
+    return RuntimeFacts.of(store.facts(version.number, version.manifest_digest))
+
+
+def _fill(folder: Path, candidate: Candidate, form: artefacts.Format, choice: RuntimeChoice) -> dict[str, Any]:
     artefacts.save(candidate.estimator, folder, form)
-    model = Model(number, candidate.contract, candidate.estimator)
+    runtime = EstimatorRuntime(candidate.contract, candidate.estimator)
     reference = candidate.reference
     if len(reference) > REFERENCE_ROWS:
         reference = reference.iloc[np.linspace(0, len(reference) - 1, REFERENCE_ROWS).astype(int)]
     names = list(candidate.contract.names)
-    predictions, _ = model.predict(candidate.contract.frame(_lists(reference[names])))
+    columns = _lists(reference[names])
+    predictions, _ = runtime.predict(columns)
     table = pa.Table.from_pandas(reference.assign(**{PREDICTION: predictions}), preserve_index=False)
     pq.write_table(table, folder / REFERENCE, write_page_checksum=True)
     (folder / CONTRACT).write_text(candidate.contract.model_dump_json(indent=1))
     (folder / TRAINER).write_text(candidate.trainer_source)
-    (folder / GOLDEN).write_text(json.dumps(_golden(model, reference[names].head(GOLDEN_ROWS)), indent=1))
+    (folder / GOLDEN).write_text(json.dumps(golden(runtime, _lists(reference[names].head(GOLDEN_ROWS))), indent=1))
+    return _runtime(folder, candidate, columns, choice).describe()
 
 
-def _golden(model: Model, rows: pd.DataFrame) -> dict[str, Any]:
-    columns = _lists(rows)
-    predictions, probabilities = model.predict(model.contract.frame(columns))
-    scores = {name: values.tolist() for name, values in probabilities.items()}
-    return {"columns": columns, "predictions": predictions, "probabilities": scores}
+def _runtime(folder: Path, candidate: Candidate, columns: Columns, choice: RuntimeChoice) -> RuntimeFacts:
+    if choice == SCIKIT_LEARN:
+        return RuntimeFacts(SCIKIT_LEARN, 'the configuration asks for it: runtime = "sklearn" under [model]')
+    from lifecycle.compilation.choice import choose  # here, because it loads onnx
 
-
-def _check_golden(model: Model, golden: dict[str, Any]) -> None:
-    predictions, probabilities = model.predict(model.contract.frame(golden["columns"]))
-    expected, scores = golden["predictions"], golden["probabilities"]
-    if model.contract.target.is_regression:
-        same = np.allclose(predictions, expected, rtol=GOLDEN_TOLERANCE)
-    else:
-        same = predictions == expected and all(
-            np.allclose(probabilities[name], values, atol=GOLDEN_TOLERANCE) for name, values in scores.items()
-        )
-    if not same:
-        raise ArtefactRejected(
-            f"version {model.number} does not answer its golden rows as it did when registered; check that the "
-            "installed libraries are the locked ones, or re-register it"
-        )
+    return choose(candidate.contract, candidate.estimator, columns, folder)
 
 
 def _lists(frame: pd.DataFrame) -> dict[str, list[Any]]:

@@ -7,11 +7,10 @@ live. A run that finds its own version already promoted only records so.
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import structlog
 
-from lifecycle import promotion, versions
+from lifecycle import models, promotion, versions
 from lifecycle.config import Config
 from lifecycle.contract import Contract
 from lifecycle.errors import Conflict, EvenkeelError, ProjectInvalid
@@ -183,10 +182,12 @@ class Job:
         target, truth = self.contract.target, rows.holdout[LABEL].tolist()
 
         def row_losses(answers: training.Predictions) -> gate.Floats:
-            return gate_losses(target, truth, answers.labels, training.as_lists(answers.probabilities))
+            return gate_losses(target, truth, answers.labels, answers.probabilities)
 
-        model = versions.load(champion, self.store)
-        answers = training.Predictions(*model.predict(training.frame(model.contract, rows.holdout)))
+        model = models.load(champion, self.store)
+        answers = training.Predictions(
+            *model.runtime.predict(training.columns(rows.holdout[list(model.contract.names)]))
+        )
         return gate.decide(
             row_losses(answers),
             {name: row_losses(item.holdout) for name, item in trained.items()},
@@ -202,11 +203,12 @@ class Job:
         if with_probabilities:
             texts = [str(label) for label in known]
             classes = self.contract.target.class_texts
-            shares = {name: np.full(count, texts.count(name) / len(texts)) for name in classes}
+            shares = {name: [texts.count(name) / len(texts)] * count for name in classes}
         return training.Predictions([trivial_prediction(self.contract.target, known)] * count, shares)
 
     def _register(self, run: RetrainRun, chosen: training.Trained, decision: gate.Decision) -> ModelVersion:
         origin = {"run_id": run.id, "trigger": run.trigger, "challenger": decision.challenger}
         lineage = dict(chosen.candidate.lineage) | origin | {"decision": decision.describe()}
         candidate = replace(chosen.candidate, lineage=lineage)
-        return versions.register(candidate, self.store, self.ledger, self.clock, self.config.model.artefact)
+        section = self.config.model
+        return versions.register(candidate, self.store, self.ledger, self.clock, section.artefact, section.runtime)

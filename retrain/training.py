@@ -5,7 +5,7 @@ The same path makes version 1 and every challenger. It registers nothing and pro
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,8 @@ from lifecycle.contract import Columns, Contract
 from lifecycle.errors import ProjectInvalid
 from lifecycle.measures import losses, metrics, trivial_prediction
 from lifecycle.ports import Estimator, Trainer
-from lifecycle.versions import LABEL, Candidate, Model
+from lifecycle.runtimes.estimator import EstimatorRuntime
+from lifecycle.versions import LABEL, Candidate
 from retrain.lineage import environment_digest, git_commit
 from retrain.trainer import FileTrainer, described
 
@@ -28,7 +29,7 @@ class Predictions:
     """A model's answers for some rows, in their order: stored labels, and probabilities by class text (may be empty)."""
 
     labels: list[Any]
-    probabilities: dict[str, npt.NDArray[np.float64]]
+    probabilities: dict[str, list[float]]
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def fit(contract: Contract, trainer: Trainer, rows: pd.DataFrame, *, seed: int, 
 
 def predict(contract: Contract, estimator: Estimator, rows: pd.DataFrame) -> Predictions:
     """What a fitted estimator answers for `rows`, in stored form."""
-    return Predictions(*Model(0, contract, estimator).predict(frame(contract, rows)))
+    return Predictions(*EstimatorRuntime(contract, estimator).predict(columns(rows[list(contract.names)])))
 
 
 def measured(contract: Contract, rows: pd.DataFrame, holdout: pd.DataFrame, answers: Predictions) -> dict[str, float]:
@@ -184,8 +185,3 @@ def _refuse_bad_answers(contract: Contract, trainer: FileTrainer, answers: Predi
             f"the estimator of {trainer.path.name} answered {wrong[0]!r} on the hold-out, which is not a label of "
             f"{contract.target.name!r}; correct the trainer"
         )
-
-
-def as_lists(probabilities: Mapping[str, npt.NDArray[np.float64]]) -> dict[str, Sequence[float]]:
-    """Probabilities as `lifecycle.measures.gate_losses` takes them."""
-    return {name: values.tolist() for name, values in probabilities.items()}

@@ -3,6 +3,7 @@
 #
 #   scripts/system-packages.sh tests    real components that the tests run against
 #   scripts/system-packages.sh venv     what `python3 -m venv` needs on Debian
+#   scripts/system-packages.sh bench    what makes the load of `make bench-serving`
 #
 # Root is used through `sudo -n` only when this is not root already. Without either, tests of a missing component are
 # skipped; with CI=true that is a failure here.
@@ -14,11 +15,15 @@ tests() {
 prometheus|prometheus|scrapes the running product, so that dashboards and rules are checked against real numbers
 prometheus-alertmanager|prometheus-alertmanager|receives the alerts that the rules raise
 chromium|chromium|opens the console and the reports as a reader would
+curl|curl|asks the service as the documents' examples do
 fonts-dejavu-core|/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf|letters for chromium
 LIST
 }
 venv() {
   echo "python3-venv|/usr/share/doc/python3-venv|makes virtual environments"
+}
+bench() {
+  echo "wrk|wrk|loads the servers that are measured side by side"
 }
 
 present() {
@@ -30,8 +35,8 @@ present() {
 
 group="${1:-tests}"
 case "$group" in
-  tests | venv) ;;
-  *) echo "system-packages: there is no group '$group'; choose tests or venv" >&2 && exit 2 ;;
+  tests | venv | bench) ;;
+  *) echo "system-packages: there is no group '$group'; choose tests, venv or bench" >&2 && exit 2 ;;
 esac
 
 missing=()

@@ -1,54 +1,63 @@
-"""The gate in front of every route: request ids, sizes, content types, well-formed JSON, headers, counts.
+"""The gate in front of every route: who may ask, what may be sent, how much at once, and how every answer looks.
 
-It is pure ASGI and outermost among ours, so that what it refuses never reaches a handler, and every answer, also one of
-the framework's own, leaves in one shape. No text of the client's goes into a log line, a label or a path.
+It is the outermost ASGI application. What a route of ours answers never enters the framework; the few paths that are the
+framework's own are let through, and its errors leave in our shape. No text of a client's goes into a log line, a label
+or a path.
 """
 
 import re
 import time
+from collections.abc import Mapping
 from typing import Protocol
 
-import orjson
 import structlog
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lifecycle.errors import EvenkeelError
 from lifecycle.ids import uuid7
-from service import context
-from service.answers import error_body, error_response
+from service.exchange import JSON, Refused, Request, Response, Route, media_type, native_error, refusal
 from service.metrics import ServiceMetrics
+from service.routing import Routes
 
-PROTOCOLS = {"/predict": "native", "/feedback": "feedback"}
-LISTS = {"/predict": "rows", "/feedback": "labels"}
-"""Paths that take JSON, and the list that their body must hold."""
-READ_ALREADY = b'{"rows":[]}'
-"""What BentoML is given to parse in place of a body that the gate has parsed: the handler uses the gate's."""
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
-_HIDDEN = ("server", "x-bentoml-request-id", "x-bentoml-trace-id")
-_FRAMEWORK_ERRORS = {
-    404: ("not_found", "there is nothing at this path; GET /docs.json lists the routes"),
-    405: ("method_not_allowed", "this path does not take this method; GET /docs.json lists the routes"),
-    500: ("internal", "the service failed; its log names this request_id"),
-    503: ("not_ready", "the service is not ready to answer yet; try again shortly"),
-}
-_OTHER_ERROR = ("bad_request", "the request was not understood; GET /docs.json describes what is")
+FRAMEWORK = frozenset({"/livez", "/readyz", "/healthz", "/schema.json"})
+"""Paths that BentoML answers."""
+OTHER = "other"
+NOT_FOUND = ("not_found", "there is nothing at this path; GET /docs.json lists the routes")
+NOT_ALLOWED = ("method_not_allowed", "this path does not take this method; GET /docs.json lists the routes")
+NOT_READY = ("not_ready", "the service is not ready to answer yet; try again shortly")
+FAILED = ("internal", "the service failed; its log names this request_id")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
+_SAFE = (
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    (b"referrer-policy", b"no-referrer"),
+)
+_HIDDEN = frozenset({b"server", b"x-bentoml-request-id", b"x-bentoml-trace-id", b"content-length", b"content-type"})
 log = structlog.get_logger(__name__)
 
 
-class Refused(Exception):
-    """The gate's own refusal, on its way to becoming a response."""
+class Keys(Protocol):
+    """Who may ask; raises Refused."""
 
-    def __init__(self, status: int, code: str, message: str) -> None:
-        super().__init__(message)
-        self.status, self.code = status, code
+    def check(self, headers: Mapping[bytes, bytes], route: Route) -> str | None:
+        """The id of the caller's key, or None where none is needed."""
 
 
 class GateParts(Protocol):
-    """What the gate needs; a name for it because the framework makes the gate itself, late."""
+    """What the gate needs of its process."""
 
     @property
     def metrics(self) -> ServiceMetrics:
         """The process's counters."""
+
+    @property
+    def routes(self) -> Routes:
+        """Everything that the service answers itself."""
+
+    @property
+    def keys(self) -> Keys | None:
+        """Who may ask; None where everybody may."""
 
     @property
     def body_limit_bytes(self) -> int:
@@ -59,141 +68,150 @@ class GateParts(Protocol):
 
 
 class Gate:
-    """Wraps the whole application."""
+    """Wraps the framework's application, whose paths it lets through; answers all others by `parts.routes`."""
 
     def __init__(self, app: ASGIApp, parts: GateParts) -> None:
         self._app = app
-        self._metrics = parts.metrics
-        self._version = parts.version
+        self._parts = parts
         self._limit = parts.body_limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] == "http":
+            await self._http(scope, receive, send)
+        else:
             await self._app(scope, receive, send)
-            return
-        request = context.RequestContext(_request_id(Headers(scope=scope)), version=self._version())
-        context.enter(request)
-        structlog.contextvars.bind_contextvars(request_id=request.request_id)
-        protocol = PROTOCOLS.get(scope["path"], "other")
-        finish = _Finish(send, request, self._metrics, protocol)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = time.perf_counter()
+        method, path = scope["method"], scope["path"]
+        headers = dict(scope["headers"])
+        request = Request(_request_id(headers), OTHER, b"", headers, {}, scope.get("query_string", b""))
+        found = self._parts.routes.find("GET" if method == "HEAD" else method, path)
+        if found is None and path in FRAMEWORK and method in ("GET", "HEAD"):
+            response = await self._framework(scope, receive, request)
+        elif found is None:
+            response = self._nothing(path, request)
+        else:
+            route, request.arguments = found
+            request.protocol = route.protocol
+            response = await self._answer(route, request, receive)
+        await self._send(response, request, send, bodiless=method == "HEAD")
+        self._parts.metrics.answered(request.protocol, response.status, time.perf_counter() - began)
+
+    async def _answer(self, route: Route, request: Request, receive: Receive) -> Response:
         try:
-            if scope["path"] in LISTS:
-                if scope["method"] != "POST":
-                    raise Refused(405, *_FRAMEWORK_ERRORS[405])
-                receive = await self._decoded(scope, receive, request)
-            await self._app(scope, receive, finish)
+            keys = self._parts.keys
+            if keys is not None:
+                request.key_id = keys.check(request.headers, route)
+            if route.accepts:
+                self._check_type(route, request.headers)
+                request.body = await self._body(request.headers, receive)
+            return await route.handle(request)
         except Refused as refused:
-            response = error_response(refused.status, refused.code, str(refused))
-            await response(scope, receive, finish)
+            return _refused(refused, request, route)
+        except EvenkeelError as error:
+            return _refused(refusal(error), request, route)
         except Exception:
-            log.exception("request_failed")
-            if finish.started:
-                raise
-            response = error_response(500, *_FRAMEWORK_ERRORS[500])
-            await response(scope, receive, finish)
-        finally:
-            structlog.contextvars.unbind_contextvars("request_id")
+            log.exception("request_failed", request_id=request.id)
+            return _refused(Refused(500, *FAILED), request, route)
 
-    async def _decoded(self, scope: Scope, receive: Receive, request: context.RequestContext) -> Receive:
-        headers = Headers(scope=scope)
-        if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise Refused(415, "unsupported_media_type", "send JSON, with the header Content-Type: application/json")
-        body = await self._body(headers, receive)
-        try:
-            request.body = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            place = f"line {error.lineno}, column {error.colno}"
-            raise Refused(400, "malformed_json", f"the body is not valid JSON: {error.msg} at {place}") from error
-        field = LISTS[scope["path"]]
-        if not isinstance(request.body, dict) or not isinstance(request.body.get(field), list):
-            raise Refused(
-                422, "contract_violated", f'the body must be an object with a list "{field}"; see GET /docs.json'
-            )
-        return _Replay(READ_ALREADY, receive)
+    def _check_type(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
+        given = headers.get(b"content-type", b"")
+        if media_type(given) not in route.accepts:
+            wanted = " or ".join(filter(None, sorted(route.accepts)))
+            raise Refused(415, "unsupported_media_type", f"send {wanted}, and say so in the header Content-Type")
+        if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+            raise Refused(415, "unsupported_media_type", "send the body as it is, without a Content-Encoding")
 
-    async def _body(self, headers: Headers, receive: Receive) -> bytes:
-        declared = headers.get("content-length", "0")
-        if declared.isdecimal() and int(declared) > self._limit:
+    async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
+        declared = headers.get(b"content-length", b"0")
+        if declared.isdigit() and int(declared) > self._limit:
             raise self._too_large()
+        message = await receive()
+        body: bytes = message.get("body", b"")
+        if message["type"] == "http.request" and not message.get("more_body", False) and len(body) <= self._limit:
+            return body
+        return await self._long_body(message, receive)
+
+    async def _long_body(self, message: Message, receive: Receive) -> bytes:
         parts: list[bytes] = []
         size = 0
-        more = True
-        while more:
-            message = await receive()
+        while True:
             if message["type"] == "http.disconnect":
                 raise Refused(400, "disconnected", "the request ended before its body did")
             parts.append(message.get("body", b""))
             size += len(parts[-1])
             if size > self._limit:
                 raise self._too_large()
-            more = message.get("more_body", False)
-        return b"".join(parts)
+            if not message.get("more_body", False):
+                return b"".join(parts)
+            message = await receive()
 
     def _too_large(self) -> Refused:
         return Refused(413, "too_large", f"the body is larger than {self._limit} bytes; send fewer rows at a time")
 
+    def _nothing(self, path: str, request: Request) -> Response:
+        methods = self._parts.routes.methods(path) or (["GET"] if path in FRAMEWORK else [])
+        if methods:
+            allow = ", ".join([*methods, "HEAD"] if "GET" in methods else methods).encode()
+            return _refused(Refused(405, *NOT_ALLOWED, headers=((b"allow", allow),)), request)
+        return _refused(Refused(404, *NOT_FOUND), request)
 
-class _Replay:
-    """Hands `body` to whoever reads next, then the connection's own messages."""
+    async def _framework(self, scope: Scope, receive: Receive, request: Request) -> Response:
+        """What the framework answers, in our shape when it is an error."""
+        caught = _Caught()
+        try:
+            await self._app(scope, receive, caught)
+        except Exception:
+            log.exception("request_failed", request_id=request.id)
+            return _refused(Refused(500, *FAILED), request)
+        if caught.status == 503:
+            return _refused(Refused(503, *NOT_READY, headers=((b"retry-after", b"1"),)), request)
+        if caught.status >= 400:
+            return _refused(Refused(500, *FAILED), request)
+        return caught.response()
 
-    def __init__(self, body: bytes, receive: Receive) -> None:
-        self._body: bytes | None = body
-        self._receive = receive
+    async def _send(self, response: Response, request: Request, send: Send, *, bodiless: bool) -> None:
+        version = request.live.version if request.live else self._parts.version()
+        headers = [
+            (b"content-type", response.media_type.encode()),
+            (b"content-length", b"%d" % len(response.body)),
+            (b"x-request-id", request.id.encode()),
+            *_SAFE,
+            *response.headers,
+        ]
+        if version is not None:
+            headers.append((b"x-model-version", b"%d" % version))
+        await send({"type": "http.response.start", "status": response.status, "headers": headers})
+        await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
 
-    async def __call__(self) -> Message:
-        if self._body is None:
-            return await self._receive()
-        body, self._body = self._body, None
-        return {"type": "http.request", "body": body, "more_body": False}
 
+class _Caught:
+    """Keeps what the framework sends, to be sent in our shape."""
 
-class _Finish:
-    """Completes each response: headers, one shape for the framework's errors, counts."""
-
-    def __init__(self, send: Send, request: context.RequestContext, metrics: ServiceMetrics, protocol: str) -> None:
-        self.started = False
-        self._send = send
-        self._request = request
-        self._metrics = metrics
-        self._protocol = protocol
-        self._began = time.perf_counter()
-        self._replaced = False
+    def __init__(self) -> None:
+        self.status = 500
+        self._headers: dict[bytes, bytes] = {}
+        self._body = b""
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
-            self.started = True
-            await self._start(message)
-        elif not self._replaced:
-            await self._send(message)
+            self.status = message["status"]
+            self._headers = {name.lower(): value for name, value in message.get("headers", ())}
+        elif message["type"] == "http.response.body":
+            self._body += message.get("body", b"")
 
-    async def _start(self, message: Message) -> None:
-        status = message["status"]
-        headers = MutableHeaders(scope=message)
-        for name in _HIDDEN:
-            del headers[name]
-        headers["X-Request-ID"] = self._request.request_id
-        headers["X-Content-Type-Options"] = "nosniff"
-        if self._request.version is not None:
-            headers["X-Model-Version"] = str(self._request.version)
-        if status == 405:
-            headers.setdefault("allow", "POST")  # other paths are the framework's, which names their methods itself
-        self._count(status)
-        if status >= 400 and not self._request.refused:
-            self._replaced = True
-            body = orjson.dumps(error_body(*_FRAMEWORK_ERRORS.get(status, _OTHER_ERROR)))
-            headers["content-type"] = "application/json"
-            headers["content-length"] = str(len(body))
-            await self._send(message)
-            await self._send({"type": "http.response.body", "body": body})
-        else:
-            await self._send(message)
-
-    def _count(self, status: int) -> None:
-        self._metrics.requests.labels(self._protocol, f"{status // 100}xx").inc()
-        self._metrics.seconds.labels(self._protocol).observe(time.perf_counter() - self._began)
+    def response(self) -> Response:
+        kept = tuple((name, value) for name, value in self._headers.items() if name not in _HIDDEN)
+        return Response(self._body, self.status, self._headers.get(b"content-type", JSON.encode()).decode(), kept)
 
 
-def _request_id(headers: Headers) -> str:
+def _refused(refused: Refused, request: Request, route: Route | None = None) -> Response:
+    encode = route.error if route else native_error
+    return Response(encode(refused, request.id), refused.status, headers=refused.headers)
+
+
+def _request_id(headers: Mapping[bytes, bytes]) -> str:
     """The caller's request id when it is a harmless token, a new one otherwise."""
-    given = headers.get("x-request-id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid7()
+    given = headers.get(b"x-request-id")
+    return given.decode() if given is not None and _REQUEST_ID.fullmatch(given) else uuid7()

@@ -7,13 +7,15 @@ A version that cannot be loaded never replaces one that works.
 
 import os
 import threading
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from lifecycle import versions
+from lifecycle import models
+from lifecycle.contract import Scalar
 from lifecycle.errors import ArtefactRejected, EvenkeelError, StoreUnavailable
 from lifecycle.ids import uuid7
 from lifecycle.ports import Clock, FeatureLog, ModelStore, PointerLedger, VersionLedger, WorkerLedger
@@ -33,7 +35,7 @@ class FollowerLedger(VersionLedger, PointerLedger, WorkerLedger, Protocol):
 class Live:
     """A loaded version under the generation that made it champion. Immutable."""
 
-    model: versions.Model
+    model: models.Model
     generation: int
     registered: ModelVersion
     since: int
@@ -47,9 +49,20 @@ class Live:
     def schema(self) -> LogSchema:
         return self.model.schema
 
+    @cached_property
+    def _classes(self) -> Mapping[str, Scalar]:
+        return self.model.contract.classes_by_text
+
+    def answers(self, labels: list[Any]) -> list[Scalar]:
+        """Stored labels as callers know them."""
+        return [self._classes[label] for label in labels] if self._classes else labels
+
 
 class Follower:
-    """Keeps `live` at the champion. One per serving process; `start` begins its thread, `stop` ends it."""
+    """Keeps `live` at the champion. One per serving process; `start` begins its thread, `stop` ends it.
+
+    `refresh` is called at each look with the time of day: what else a worker follows, such as the keys.
+    """
 
     def __init__(
         self,
@@ -59,6 +72,7 @@ class Follower:
         clock: Clock,
         metrics: ServiceMetrics,
         poll_seconds: float,
+        refresh: Callable[[int], None] = lambda _: None,
     ) -> None:
         self.live: Live | None = None
         self.worker = uuid7()
@@ -68,9 +82,10 @@ class Follower:
         self._feature_log = feature_log
         self._clock = clock
         self._poll_seconds = poll_seconds
+        self._refresh = refresh
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
-        self._staged: versions.Model | None = None
+        self._staged: models.Model | None = None
         self._swapped_at: int | None = None
         self._reported_at = 0
         self._retry_at = 0
@@ -105,6 +120,7 @@ class Follower:
     def _look(self) -> None:
         try:
             self._feature_log.seal_if_old()
+            self._refresh(self._clock.now())
             self.follow()
         except StoreUnavailable as error:
             log.warning("pointer_not_read", error=str(error))
@@ -149,11 +165,11 @@ class Follower:
         self._report()
         log.info("model_swapped", version=number, generation=generation)
 
-    def _load(self, number: int) -> versions.Model:
+    def _load(self, number: int) -> models.Model:
         registered = self._ledger.version(number)
         if registered is None:
             raise ArtefactRejected(f"version {number} is not in the ledger; register it or roll back")
-        return versions.load(registered, self._store)
+        return models.load(registered, self._store)
 
     def _report(self) -> None:
         self._reported_at = self._clock.now()

@@ -7,24 +7,53 @@ import os
 from pathlib import Path
 
 import psutil
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
-PROTOCOLS = ("native", "feedback", "other")
-STATUS_CLASSES = ("2xx", "4xx", "5xx")
+PROTOCOLS = (
+    "native",
+    "arrow",
+    "v2",
+    "tensorflow",
+    "mlflow",
+    "sagemaker",
+    "vertex",
+    "torchserve",
+    "azure",
+    "feedback",
+    "other",
+)
+CONNECTION_REASONS = ("request_timeout", "headers_too_large", "malformed_request", "upgrade_refused")
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def _keep_process_id() -> None:
+    """Count in this process's files without asking the system for its id at every count, as the library else does.
+
+    Workers are started, never forked, once they count; a test without shared files counts in memory.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        process = os.getpid()
+        values.ValueClass = values.MultiProcessValue(lambda: process)  # the library's own way to name its files
 
 
 class ServiceMetrics:
     """Everything the service counts. One instance per process, made after PROMETHEUS_MULTIPROC_DIR is set."""
 
     def __init__(self) -> None:
+        _keep_process_id()
         registry = CollectorRegistry()
         self.requests = Counter(
             "evenkeel_requests_total", "Requests answered.", ["protocol", "status_class"], registry=registry
         )
         self.seconds = Histogram(
             "evenkeel_request_seconds", "Time from request to answer.", ["protocol"], buckets=SECONDS, registry=registry
+        )
+        self.connections = Counter(
+            "evenkeel_connections_refused_total",
+            "Connections closed because of how the request came.",
+            ["reason"],
+            registry=registry,
         )
         self.predictions = Counter("evenkeel_predictions_total", "Rows answered.", ["version"], registry=registry)
         self.log_rows = Counter(
@@ -42,23 +71,49 @@ class ServiceMetrics:
         self._highest = Gauge(
             "evenkeel_served_version_highest", help_text, multiprocess_mode="livemax", registry=registry
         )
-        self._begin_at_zero()
+        self._answered = self._begin_at_zero()
+        self._appended = self.log_rows.labels("appended")
+        self._of_version: dict[int, Counter] = {}
+
+    def answered(self, protocol: str, status: int, seconds: float) -> None:
+        """One request of `protocol` (of PROTOCOLS) was answered."""
+        requests, took = self._answered[protocol, status // 100]
+        requests.inc()
+        took.observe(seconds)
+
+    def predicted(self, version: int, rows: int) -> None:
+        """`rows` were answered by `version`."""
+        counter = self._of_version.get(version)
+        if counter is None:
+            counter = self._of_version[version] = self.predictions.labels(version)
+        counter.inc(rows)
+
+    def appended(self, rows: int) -> None:
+        """`rows` are in the feature log."""
+        self._appended.inc(rows)
 
     def serves(self, version: int) -> None:
         """This process serves `version` from now on."""
         self._lowest.set(version)
         self._highest.set(version)
 
-    def _begin_at_zero(self) -> None:
-        """Make every known series now: Prometheus sees no increase in a series that appears with its first event."""
-        for protocol in PROTOCOLS:
-            self.seconds.labels(protocol)
-            for status_class in STATUS_CLASSES:
-                self.requests.labels(protocol, status_class)
+    def _begin_at_zero(self) -> dict[tuple[str, int], tuple[Counter, Histogram]]:
+        """Make every known series now: Prometheus sees no increase in a series that appears with its first event.
+
+        Returns those of requests by protocol and hundred of the status, so that no request looks a label up.
+        """
+        answered = {
+            (protocol, hundred): (self.requests.labels(protocol, f"{hundred}xx"), self.seconds.labels(protocol))
+            for protocol in PROTOCOLS
+            for hundred in (2, 4, 5)
+        }
+        for reason in CONNECTION_REASONS:
+            self.connections.labels(reason)
         for outcome in ("appended", "dropped"):
             self.log_rows.labels(outcome)
         for outcome in ("accepted", "rejected"):
             self.labels.labels(outcome)
+        return answered
 
     @staticmethod
     def expose() -> bytes:

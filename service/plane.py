@@ -3,48 +3,57 @@
 Every protocol goes through here: same contract, same model reference (taken once), same record.
 """
 
+import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
 
-import anyio.to_thread
 import structlog
 
 from lifecycle.clock import from_datetime
-from lifecycle.contract import Scalar
+from lifecycle.contract import Columns, Scalar
 from lifecycle.errors import InputRejected, ModelUnavailable, StoreUnavailable
-from lifecycle.ids import is_uuid7, milliseconds_of, uuid7
+from lifecycle.ids import is_uuid7, milliseconds_of, uuid7s
 from lifecycle.ports import Clock, FeatureLog
 from lifecycle.records import Label, PredictionBatch
+from service.exchange import Refused, Request
 from service.live import Follower, Live
 from service.metrics import ServiceMetrics
 
 SLACK_MILLISECONDS = 60_000
 """A label may name a prediction whose clock ran this far ahead of ours; no prediction is of a later moment."""
-INLINE_ROWS = 64
-"""Up to this many rows are predicted on the event loop; more go to a thread, so that others are not kept waiting."""
 log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True)
-class Answer:
-    """One prediction: its id, the label as callers know it, and the probability of each class (or None)."""
+class Limits:
+    """How much at once: bytes and rows of a request, requests that wait in a worker, seconds until an answer."""
 
-    id: str
-    prediction: Scalar
-    probabilities: dict[str, float] | None
+    body_bytes: int
+    rows: int
+    waiting: int
+    deadline_seconds: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Answers:
-    """The answers to one request, in the order of its rows, all by `version` under `generation`."""
+    """The answers to one request, in the order of its rows, all by the version that `live` holds.
 
-    model: str
-    version: int
-    generation: int
-    rows: tuple[Answer, ...]
+    `ids[i]` and `labels[i]` (as callers know them) belong together; `probabilities` maps each class's text to one number
+    per row, and is empty when the model gives none.
+    """
+
+    live: Live
+    ids: list[str]
+    labels: list[Scalar]
+    probabilities: dict[str, list[float]]
+
+    @property
+    def version(self) -> int:
+        return self.live.version
 
 
 @dataclass(frozen=True)
@@ -65,70 +74,124 @@ class DataPlane:
         feature_log: FeatureLog,
         metrics: ServiceMetrics,
         clock: Clock,
+        *,
         on_error: Literal["serve", "reject"],
+        limits: Limits,
     ) -> None:
         self.name = name
+        self.limits = limits
         self._follower = follower
         self._feature_log = feature_log
         self._metrics = metrics
         self._clock = clock
         self._on_error = on_error
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
+        self._waiting = 0
         self.degraded = False
 
-    def live(self) -> Live:
-        """The model that answers now. Raises ModelUnavailable when there is none yet."""
-        live = self._follower.live
+    def live(self, request: Request) -> Live:
+        """The model that answers `request`: the live one at its first look. Raises ModelUnavailable when there is none."""
+        live = request.live = request.live or self._follower.live
         if live is None:
             raise ModelUnavailable(
                 "no model version is live yet; promote one with `evenkeel promote VERSION`, or try again shortly"
             )
         return live
 
-    async def predict(self, rows: Sequence[object], *, request_id: str, protocol: str) -> Answers:
-        """Answer `rows` and record them.
+    async def predict(self, rows: Sequence[object], request: Request) -> Answers:
+        """Answer `rows`, each an object of feature: value pairs, and record them.
 
-        Raises InputRejected, ModelUnavailable, or StoreUnavailable when the record cannot be written and the
-        configuration says to reject then.
+        Raises InputRejected, ModelUnavailable, Refused when there are too many rows, too many requests or too little
+        time, or StoreUnavailable when the record cannot be written and the configuration says to reject then.
         """
-        live = self.live()
-        started = time.perf_counter_ns()
+        live = self.live(request)
+        self._check_count(len(rows))
         try:
-            columns = live.model.contract.check(rows)
+            columns = live.model.contract.checker.rows(rows)
         except InputRejected as error:
             self._metrics.rejected_rows.inc(len({problem.row for problem in error.problems}))
             raise
-        frame = live.model.contract.frame(columns)
-        if len(rows) <= INLINE_ROWS:
-            labels, scores = live.model.predict(frame)
+        return await self._answer(live, columns, len(rows), request)
+
+    async def predict_columns(self, columns: Mapping[str, Any], count: int, request: Request) -> Answers:
+        """As `predict`, for `count` rows given as columns: lists, or numpy arrays where NaN says missing."""
+        live = self.live(request)
+        self._check_count(count)
+        try:
+            checked = live.model.contract.checker.columns(columns, count)
+        except InputRejected:
+            self._metrics.rejected_rows.inc(count)
+            raise
+        return await self._answer(live, checked, count, request)
+
+    async def _answer(self, live: Live, columns: Columns, count: int, request: Request) -> Answers:
+        began = time.perf_counter_ns()
+        if count <= live.model.runtime.inline_rows:
+            labels, scores = live.model.runtime.predict(columns)
         else:
-            labels, scores = await anyio.to_thread.run_sync(live.model.predict, frame)
+            labels, scores = await self._apart(live, columns)
+        ids = uuid7s(count)
         batch = PredictionBatch(
-            request_id=request_id,
+            request_id=request.id,
             at=self._clock.now(),
             model=self.name,
             version=live.version,
             generation=live.generation,
-            protocol=protocol,
-            ids=[uuid7() for _ in rows],
+            protocol=request.protocol,
+            ids=ids,
             columns=columns,
             predictions=labels,
-            probabilities={name: values.tolist() for name, values in scores.items()},
-            latency_us=(time.perf_counter_ns() - started) // 1000,
+            probabilities=scores,
+            latency_us=(time.perf_counter_ns() - began) // 1000,
+            key_id=request.key_id,
         )
         self._record(batch, live)
-        self._metrics.predictions.labels(live.version).inc(len(rows))
-        return _answers(batch, live)
+        self._metrics.predicted(live.version, count)
+        return Answers(live, ids, live.answers(labels), scores)
 
-    def feedback(self, labels: Sequence[object]) -> tuple[int, list[Rejection]]:
+    async def _apart(self, live: Live, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
+        """Predict in the thread for what takes long, so that nobody else waits; those that wait for it are counted.
+
+        Nothing is recorded when the deadline passes first: a caller who was refused has no record.
+        """
+        if self._waiting >= self.limits.waiting:
+            raise Refused(
+                429,
+                "overloaded",
+                f"{self._waiting} requests wait for a prediction already; try again in a second",
+                headers=((b"retry-after", b"1"),),
+            )
+        self._waiting += 1
+        try:
+            work = asyncio.get_running_loop().run_in_executor(self._thread, live.model.runtime.predict, columns)
+            return await asyncio.wait_for(work, self.limits.deadline_seconds)
+        except TimeoutError as error:
+            raise Refused(
+                503,
+                "deadline_exceeded",
+                f"the prediction was not made within {self.limits.deadline_seconds:g} s; send fewer rows at a time, or later",
+                headers=((b"retry-after", b"1"),),
+            ) from error
+        finally:
+            self._waiting -= 1
+
+    def _check_count(self, count: int) -> None:
+        if not count:
+            raise InputRejected("the list of rows is empty; send at least one")
+        if count > self.limits.rows:
+            message = f"a request takes at most {self.limits.rows} rows, not {count}; send several"
+            raise Refused(413, "too_large", message)
+
+    def feedback(self, labels: Sequence[object], request: Request) -> tuple[int, list[Rejection]]:
         """Take labels; returns how many were accepted, and the rest with reasons.
 
         Raises ModelUnavailable without a model, StoreUnavailable when they cannot be recorded.
         """
-        live = self.live()
+        live = self.live(request)
         accepted: list[Label] = []
         rejected: list[Rejection] = []
         for item in labels:
-            taken = self._label(item, live)
+            taken = self._label(item, live, request.key_id)
             if isinstance(taken, Label):
                 accepted.append(taken)
             else:
@@ -152,9 +215,9 @@ class DataPlane:
                 raise
             return
         self.degraded = False
-        self._metrics.log_rows.labels("appended").inc(rows)
+        self._metrics.appended(rows)
 
-    def _label(self, item: object, live: Live) -> Label | Rejection:
+    def _label(self, item: object, live: Live, key_id: str | None) -> Label | Rejection:
         if not isinstance(item, dict):
             return Rejection(None, "is not an object with id and label")
         identifier = item.get("id")
@@ -168,7 +231,7 @@ class DataPlane:
             stored = live.model.contract.label(item["label"])
         except InputRejected as error:
             return Rejection(identifier, str(error))
-        return Label(identifier, stored, observed, now)
+        return Label(identifier, stored, observed, now, key_id)
 
 
 def _could_be_ours(identifier: str, since: int, now: int) -> bool:
@@ -188,14 +251,3 @@ def _moment(value: object, now: int) -> int:
         return from_datetime(datetime.fromisoformat(str(value)))
     except (ValueError, OverflowError) as error:
         raise InputRejected("observed_at is not a date and time in ISO 8601") from error
-
-
-def _answers(batch: PredictionBatch, live: Live) -> Answers:
-    contract = live.model.contract
-    rows: list[Answer] = []
-    for index, identifier in enumerate(batch.ids):
-        probabilities: dict[str, Any] | None = None
-        if batch.probabilities:
-            probabilities = {name: values[index] for name, values in batch.probabilities.items()}
-        rows.append(Answer(identifier, contract.answer(batch.predictions[index]), probabilities))
-    return Answers(batch.model, batch.version, batch.generation, tuple(rows))

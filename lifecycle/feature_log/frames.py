@@ -1,7 +1,8 @@
 """What a segment holds, byte by byte: a magic line, then frames of length, CRC-32C and payload.
 
 A payload is one kind byte and JSON. The first frame is the header; a schema frame precedes the first batch that needs
-it, so a segment can be read without anything else. Reading never raises on damaged bytes: it counts them.
+it, so a segment can be read without anything else, and a batch need not name its columns again. Reading never raises on
+damaged bytes: it counts them.
 """
 
 import struct
@@ -14,7 +15,7 @@ import orjson
 
 from lifecycle.records import Label, LogSchema, PredictionBatch
 
-MAGIC = b"evenkeel-segment-1\n"
+MAGIC = b"evenkeel-segment-2\n"
 _PREFIX = struct.Struct("<II")
 FrameKind = Literal[b"h", b"s", b"p", b"l"]
 
@@ -59,7 +60,46 @@ def encode_schema(schema: LogSchema) -> bytes:
 
 
 def encode_predictions(batch: PredictionBatch) -> bytes:
-    return encode(b"p", batch)
+    """The batch as a list: columns and probabilities without names, in the order of its schema."""
+    return encode(
+        b"p",
+        (
+            batch.request_id,
+            batch.at,
+            batch.model,
+            batch.version,
+            batch.generation,
+            batch.protocol,
+            batch.ids,
+            list(batch.columns.values()),
+            batch.predictions,
+            list(batch.probabilities.values()),
+            batch.latency_us,
+            batch.key_id,
+        ),
+    )
+
+
+def _batch(record: list[Any], schemas: dict[int, LogSchema]) -> PredictionBatch | None:
+    """What `encode_predictions` wrote; None when the schema that names its columns is not known."""
+    request_id, at, model, version, generation, protocol, ids, columns, predictions, scores, latency_us, key_id = record
+    schema = schemas.get(version)
+    if schema is None:
+        return None
+    return PredictionBatch(
+        request_id=request_id,
+        at=at,
+        model=model,
+        version=version,
+        generation=generation,
+        protocol=protocol,
+        ids=ids,
+        columns=dict(zip(schema.kinds, columns, strict=True)),
+        predictions=predictions,
+        probabilities=dict(zip(schema.classes, scores, strict=True)) if scores else {},
+        latency_us=latency_us,
+        key_id=key_id,
+    )
 
 
 def encode_labels(labels: list[Label]) -> bytes:
@@ -109,10 +149,12 @@ def _unreadable(contents: SegmentContents, size: int, *, sealed: bool) -> None:
 
 
 def _take(contents: SegmentContents, kind: bytes, record: Any) -> None:
-    if kind == b"p" and record["version"] not in contents.schemas:
-        contents.corrupt_frames += 1  # its schema frame was damaged, so its columns have no kinds
-    elif kind == b"p":
-        contents.predictions.append(PredictionBatch(**record))
+    if kind == b"p":
+        batch = _batch(record, contents.schemas)
+        if batch is None:
+            contents.corrupt_frames += 1  # its schema frame was damaged, so its columns have no names
+        else:
+            contents.predictions.append(batch)
     elif kind == b"l":
         contents.labels.extend(Label(**label) for label in record)
     elif kind == b"s":

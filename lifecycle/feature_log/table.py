@@ -15,6 +15,7 @@ from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from lifecycle.clock import to_datetime
 from lifecycle.errors import StoreUnavailable
+from lifecycle.feature_log.writer import SEGMENTS
 from lifecycle.ids import lower_bound, milliseconds_of
 from lifecycle.records import Label, LogSchema, PredictionBatch
 
@@ -37,7 +38,7 @@ class LogTables:
         self.folder = folder
         self.predictions = folder / "predictions"
         self.labels = folder / "labels"
-        self.segments = folder / "segments"
+        self.segments = folder / SEGMENTS
         self.quarantine = folder / "quarantine"
 
     def versions(self) -> tuple[int | None, int | None]:

@@ -19,6 +19,8 @@ from lifecycle.ports import Clock
 from lifecycle.records import Label, LogSchema, PredictionBatch
 
 OPEN, SEALED = ".open", ".seg"
+SEGMENTS = "segments"
+"""The folder of segments, in that of the feature log."""
 log = structlog.get_logger(__name__)
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lifecycle.errors import StoreUnavailable
 from lifecycle.ledger.schema import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 WRITE = "evenkeel_write"
 BUSY_MILLISECONDS = 15_000
 _FIXED_WAL = ((3, 51, 3), (3, 52, 0)), ((3, 50, 7), (3, 51, 0)), ((3, 44, 6), (3, 45, 0))
@@ -52,8 +52,8 @@ def create(engine: Engine) -> None:
             connection.execute(text("INSERT INTO alembic_version VALUES (:head)"), {"head": HEAD})
 
 
-def upgrade(engine: Engine) -> None:
-    """Run the migrations that are still to be run."""
+def upgrade(engine: Engine, revision: str = HEAD) -> None:
+    """Run the migrations that are still to be run, up to `revision`."""
     from alembic import command
     from alembic.config import Config
 
@@ -61,7 +61,7 @@ def upgrade(engine: Engine) -> None:
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.connect().execution_options(**{WRITE: True}) as connection, connection.begin():
         config.attributes["connection"] = connection
-        command.upgrade(config, HEAD)
+        command.upgrade(config, revision)
 
 
 def schema_version(engine: Engine) -> str | None:

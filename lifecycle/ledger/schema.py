@@ -128,6 +128,18 @@ fold_status = Table(
     Column("quarantined_segments", Integer, nullable=False),
     Column("truncated_bytes", BigInteger, nullable=False),
 )
+keys = Table(
+    "keys",
+    metadata,
+    Column("id", String(40), primary_key=True),
+    Column("scope", String(20), nullable=False),
+    Column("secret_digest", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("name", String(60)),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+    Column("rate_per_minute", Integer),
+)
 audit = Table(
     "audit",
     metadata,

@@ -18,6 +18,7 @@ from lifecycle.records import (
     ColumnScore,
     Delivery,
     FoldStatus,
+    Key,
     Lease,
     ModelVersion,
     Move,
@@ -237,6 +238,27 @@ class SqlLedger:
     def fold_status(self) -> FoldStatus | None:
         row = self._one(schema.fold_status, schema.fold_status.c.name == "fold")
         return FoldStatus(**{key: value for key, value in row.items() if key != "name"}) if row else None
+
+    # keys
+
+    def add_key(self, key: Key) -> None:
+        try:
+            with self._write() as connection:
+                connection.execute(insert(schema.keys).values(**asdict(key)))
+        except IntegrityError as error:
+            raise Conflict(f"there is a key {key.id} already; make another") from error
+
+    def api_keys(self) -> list[Key]:
+        query = select(schema.keys).order_by(schema.keys.c.created_at.desc(), schema.keys.c.id)
+        return [Key(**_dict(row)) for row in self._all(query)]
+
+    def revoke_key(self, identifier: str, at: int) -> Key | None:
+        table = schema.keys
+        with self._write() as connection:
+            still = table.c.id == identifier, table.c.revoked_at.is_(None)
+            connection.execute(update(table).where(*still).values(revoked_at=at))
+            row = _first(connection, table, table.c.id == identifier)
+            return Key(**row) if row else None
 
     # audit
 

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from tests.architecture.imports import violations
 
 ROOT = Path(__file__).parents[2]
+TRAINING = ("sklearn", "scipy", "pandas", "pyarrow", "onnx", "skl2onnx", "skops", "joblib")
 HEAVY = ("evidently", "bentoml", "apprise", "alembic", "sklearn")
 
 OFFENCES = {
@@ -74,6 +76,12 @@ def test_the_foundation_loads_no_heavy_library() -> None:
     assert _heavy_after("\n".join(f"import {name}" for name in names)) == []
 
 
+def test_what_a_worker_answers_with_loads_no_training_library() -> None:
+    program = "import lifecycle.models, lifecycle.model_store, lifecycle.runtimes.compiled\n"
+    assert _heavy_after(program, TRAINING) == []
+    assert _heavy_after("import lifecycle.versions\n", TRAINING) != []
+
+
 def test_help_loads_no_heavy_library() -> None:
     program = "from evenkeel.__main__ import main\nsys.argv = ['evenkeel', '--help']\ntry:\n    main()\n"
     assert _heavy_after(program + "except SystemExit as end:\n    assert not end.code\n") == []
@@ -83,8 +91,8 @@ def test_the_watch_for_heavy_libraries_sees_one() -> None:
     assert _heavy_after("def f():\n    import alembic\nf()\n") == ["alembic"]
 
 
-def _heavy_after(program: str) -> list[str]:
-    report = f"\nprint('LOADED', *[name for name in {HEAVY!r} if name in sys.modules])"
+def _heavy_after(program: str, heavy: Sequence[str] = HEAVY) -> list[str]:
+    report = f"\nprint('LOADED', *[name for name in {tuple(heavy)!r} if name in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", "import sys\n" + program + report], capture_output=True, text=True, check=False, cwd=ROOT
     )

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from lifecycle import versions
+from lifecycle import models, versions
 from lifecycle.project import Project
 from lifecycle.versions import LABEL, PREDICTION
 from retrain.trainer import FileTrainer
@@ -72,9 +72,9 @@ def test_a_csv_becomes_a_project_whose_first_version_is_trained_checked_and_prom
     assert version.metrics == facts["metrics"]
     assert version.metrics["loss"] < 0.5 * version.metrics["trivial_loss"]
     assert version.lineage["trainer_digest"] == FileTrainer(place / "trainer.py").source_digest()
-    model = versions.load(version, project.store)
+    model = models.load(version, project.store)
     assert model.contract == project.contract()
-    answers, _ = model.predict(model.contract.frame(model.contract.check([facts["example"]])))
+    answers, _ = model.runtime.predict(model.contract.check([facts["example"]]))
     assert len(answers) == 1
     reference = versions.load_reference(version, project.store)
     assert len(reference) == 320

@@ -71,8 +71,10 @@ def body(**changes: Any) -> bytes:
         ("POST", "/predict", b"", JSON, 400, "malformed_json"),
         ("POST", "/predict", b"{", JSON, 400, "malformed_json"),
         ("POST", "/predict", b"\x00\xff", JSON, 400, "malformed_json"),
-        ("POST", "/predict", body(size=float("nan")), JSON, 400, "malformed_json"),
-        ("POST", "/predict", b'{"rows": ' + b"[" * 30_000, JSON, 400, "malformed_json"),
+        ("POST", "/predict", body(size=float("nan")), JSON, 422, "contract_violated"),
+        ("POST", "/predict", body(size=1).replace(b"1", b"1e999"), JSON, 422, "contract_violated"),
+        ("POST", "/predict", b'{"rows": [], "rows": []}', JSON, 422, "contract_violated"),
+        ("POST", "/predict", b'{"rows": ' + b"[" * 30_000, JSON, 422, "contract_violated"),
         ("POST", "/predict", b"null", JSON, 422, "contract_violated"),
         ("POST", "/predict", b'{"rows": []}', JSON, 422, "contract_violated"),
         ("POST", "/predict", b'{"rows": [null]}', JSON, 422, "contract_violated"),
@@ -308,3 +310,16 @@ def test_a_moment_far_away_does_not_keep_the_monitor_from_judging(running: Runni
 def test_the_front_page_is_ours_and_loads_nothing_from_elsewhere(http: httpx.Client) -> None:
     answer = http.get("/")
     assert (answer.status_code, answer.json()["routes"]) == (200, "/docs.json")
+
+
+def test_a_worker_that_serves_a_compiled_model_is_light(running: RunningProject, http: httpx.Client) -> None:
+    """Seen from outside: its memory, and the compiled libraries that are mapped into it."""
+    http.post("/predict", json={"rows": rows(ROWS_LIMIT)}).raise_for_status()
+    workers = running.running("-m", "_bentoml_impl.worker.service")
+    assert len(workers) == 2
+    for worker in workers:
+        mapped = {region.path for region in worker.memory_maps()}
+        assert [path for path in mapped if "/onnxruntime/" in path], "it serves the compiled form"
+        heavy = ("/sklearn/", "/scipy/", "/pandas/", "/pyarrow/", "/matplotlib/", "/plotly/", "/evidently/")
+        assert [path for path in mapped if any(name in path for name in heavy)] == []
+        assert worker.memory_info().rss <= 200 * 2**20

@@ -1,6 +1,7 @@
 """ModelStore: versions are whole, immutable and verified."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,20 @@ def _fill(folder: Path) -> None:
 def test_a_published_version_opens_with_what_was_filled_in(store: ModelStore) -> None:
     digest = store.publish(1, _fill)
     assert (store.open(1, digest) / "model.bin").read_bytes() == b"weights"
+
+
+def test_what_the_filling_says_is_kept_with_the_version(store: ModelStore) -> None:
+    def told(folder: Path) -> dict[str, Any]:
+        _fill(folder)
+        return {"runtime": {"name": "onnx", "tolerance": 1e-9}}
+
+    digest = store.publish(1, told)
+    assert store.facts(1, digest) == {"runtime": {"name": "onnx", "tolerance": 1e-9}}
+    assert store.facts(2, store.publish(2, _fill)) == {}
+    with pytest.raises(ArtefactRejected, match="not the one that was registered"):
+        store.facts(2, digest)
+    with pytest.raises(ArtefactRejected, match="missing from the model store"):
+        store.facts(3, digest)
 
 
 def test_numbers_grow(store: ModelStore) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lifecycle import versions
+from lifecycle import models, versions
 from lifecycle.clock import ManualClock
 from lifecycle.contract import Contract
 from lifecycle.errors import ProjectInvalid
@@ -18,7 +18,7 @@ from lifecycle.model_store import LocalModelStore
 from lifecycle.versions import LABEL
 from retrain.lineage import git_commit
 from retrain.trainer import FileTrainer
-from retrain.training import Trained, frame, row_digest, targets, train
+from retrain.training import Trained, columns, frame, row_digest, targets, train
 from tests.builders import contract
 
 NAMES = ["size", "rooms", "new", "town", "sold"]
@@ -70,8 +70,8 @@ def test_a_candidate_registers_in_the_safe_format_and_loads_again(
     result = trained(trainer, task, parent=None)
     store = LocalModelStore(tmp_path / "models")
     version = versions.register(result.candidate, store, ledger, clock, "skops")
-    model = versions.load(version, store)
-    answers, probabilities = model.predict(frame(contract(task), rows(60, task, seed=1)))
+    model = models.load(version, store)
+    answers, probabilities = model.runtime.predict(columns(rows(60, task, seed=1)[list(contract(task).names)]))
     assert answers == result.holdout.labels
     assert set(probabilities) == (set() if task == "regression" else {"no", "yes"})
 

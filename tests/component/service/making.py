@@ -9,9 +9,9 @@ from typing import Any, Literal, NamedTuple
 import httpx
 from prometheus_client import Counter
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Mount, Route
+from starlette.requests import Request as FrameworkRequest
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lifecycle.clock import ManualClock
@@ -20,15 +20,19 @@ from lifecycle.feature_log.memory import MemoryFeatureLog
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
 from lifecycle.records import ModelVersion, Pointer
-from service.gate import Gate
+from service import openapi
+from service.exchange import Request
+from service.gate import Gate, Keys
 from service.live import Follower
 from service.metrics import ServiceMetrics
-from service.native import NativeProtocol, application
-from service.plane import Answers, DataPlane
+from service.plane import Answers, DataPlane, Limits
+from service.protocols.own import OwnRoutes
+from service.protocols.registry import BUILT_IN, adapters
+from service.routing import Routes
 from tests import builders
 
 BODY_LIMIT = 2_000
-ROWS_LIMIT = 20
+LIMITS = Limits(body_bytes=BODY_LIMIT, rows=20, waiting=4, deadline_seconds=5)
 ROW = {"a": 1.0, "b": 0.5}
 
 
@@ -70,6 +74,7 @@ class Worker:
         follower: type[Follower] = Follower,
         plane: type[DataPlane] = DataPlane,
         ledger: str = "sqlite://",
+        limits: Limits = LIMITS,
     ) -> None:
         shutil.copytree(published.root, folder / "models")
         self.ledger = ShakyLedger(ledger, folder)
@@ -80,9 +85,14 @@ class Worker:
         for version in published.versions:
             self.ledger.register(version)
         self.follower = follower(self.ledger, self.store, self.log, self.clock, self.metrics, 0.1)
-        self.plane = plane("houses", self.follower, self.log, self.metrics, self.clock, on_error)
+        self.plane = plane(
+            "houses", self.follower, self.log, self.metrics, self.clock, on_error=on_error, limits=limits
+        )
         self.body_limit_bytes = BODY_LIMIT
-        self.native = NativeProtocol(self.plane, ROWS_LIMIT)
+        self.keys: Keys | None = None
+        own = OwnRoutes(self.plane, lambda: openapi.describe("houses", self.routes.all))
+        made = [own, *adapters(("native", "arrow", *BUILT_IN), self.plane)]
+        self.routes = Routes(route for adapter in made for route in adapter.routes())
 
     def version(self) -> int | None:
         """What the gate asks."""
@@ -105,20 +115,25 @@ class Worker:
 
     def predict(self, *rows: object) -> Answers:
         """Ask the plane."""
-        return asyncio.run(self.plane.predict(rows, request_id="r1", protocol="native"))
+        return asyncio.run(self.plane.predict(rows, request()))
 
     def ask(self, method: str, path: str, **content: Any) -> httpx.Response:
         """Ask the gate, and the routes behind it."""
-        return asyncio.run(through(Gate(self.routes(), self), method, path, **content))
+        return asyncio.run(through(Gate(framework(), self), method, path, **content))
 
-    def routes(self) -> Starlette:
-        """The routes as the product has them; `/predict` is BentoML's there."""
 
-        async def predict(_: Request) -> Response:
-            return await self.native.predict()
+def framework() -> Starlette:
+    """Stands for what BentoML answers."""
 
-        inner = application(lambda: self.native)
-        return Starlette(routes=[Route("/predict", predict, methods=["POST"]), Mount("/", inner)])
+    async def ready(_: FrameworkRequest) -> PlainTextResponse:
+        return PlainTextResponse("\n")
+
+    return Starlette(routes=[Route("/readyz", ready)])
+
+
+def request(identifier: str = "r1") -> Request:
+    """A request of the native protocol, as the gate makes it."""
+    return Request(identifier, "native", b"", {}, {})
 
 
 async def through(app: ASGIApp, method: str, path: str, **content: Any) -> httpx.Response:

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from lifecycle import artefacts, versions
+from lifecycle import artefacts, models, versions
 from lifecycle.clock import SystemClock
 from lifecycle.contract import Contract
 from lifecycle.errors import ArtefactRejected, StoreUnavailable
 from lifecycle.records import ModelVersion
+from lifecycle.runtimes.estimator import EstimatorRuntime
 from service.live import RETRY_SECONDS, Follower
-from tests.component.service.making import ROW, Published, Worker, count
+from tests.component.service.making import ROW, Published, Worker, count, request
 
 
 def reported(worker: Worker) -> tuple[int | None, int]:
@@ -41,7 +42,7 @@ def test_a_worker_that_starts_serves_the_pointer(tmp_path: Path, published: Publ
 
 
 def test_a_swap_replaces_the_version_and_is_counted_and_reported(worker: Worker) -> None:
-    before = worker.plane.live()
+    before = worker.plane.live(request())
     worker.clock.advance(5)
     worker.promote(2)
     assert (before.version, worker.version()) == (1, 2)
@@ -52,7 +53,7 @@ def test_a_swap_replaces_the_version_and_is_counted_and_reported(worker: Worker)
 
 def test_a_promotion_of_what_is_live_takes_the_new_generation(worker: Worker) -> None:
     worker.promote(1)
-    assert (worker.version(), worker.plane.live().generation) == (1, 2)
+    assert (worker.version(), worker.plane.live(request()).generation) == (1, 2)
 
 
 def test_a_staged_version_is_loaded_and_acknowledged_while_the_champion_answers(worker: Worker) -> None:
@@ -109,10 +110,10 @@ def test_an_acknowledgement_is_repeated_with_every_heartbeat(worker: Worker) -> 
 class Trusting(Follower):
     """Broken: opens an artefact without comparing it with what was registered."""
 
-    def _load(self, number: int) -> versions.Model:
+    def _load(self, number: int) -> models.Model:
         folder = self._store.open(1, self._registered(1).manifest_digest).parent / f"{number:06d}"
-        contract = Contract.model_validate_json((folder / versions.CONTRACT).read_bytes())
-        return versions.Model(number, contract, artefacts.load(folder / "model.skops"))
+        contract = Contract.model_validate_json((folder / models.CONTRACT).read_bytes())
+        return models.Model(number, contract, EstimatorRuntime(contract, artefacts.load(folder / "model.skops")))
 
     def _registered(self, number: int) -> ModelVersion:
         found = self._ledger.version(number)
@@ -163,10 +164,11 @@ def test_a_damaged_first_champion_leaves_the_worker_without_a_model(tmp_path: Pa
 
 def test_a_version_that_answers_its_golden_rows_differently_is_refused(worker: Worker) -> None:
     """The same digest, other libraries: simulated by a version whose golden rows were written for another model."""
+    live = worker.plane.live(request())
     candidate = versions.Candidate(
-        contract=worker.plane.live().model.contract,
-        estimator=worker.plane.live().model.estimator,
-        reference=versions.load_reference(worker.plane.live().registered, worker.store).drop(columns="__prediction__"),
+        contract=live.model.contract,
+        estimator=artefacts.load(worker.store.root / "000001" / "model.skops"),
+        reference=versions.load_reference(live.registered, worker.store).drop(columns="__prediction__"),
         trainer_source="",
         metrics={},
         lineage={},
@@ -174,9 +176,9 @@ def test_a_version_that_answers_its_golden_rows_differently_is_refused(worker: W
     )
     version = versions.register(candidate, worker.store, worker.ledger, worker.clock, "skops")
     folder = worker.store.root / f"{version.number:06d}"
-    golden = (folder / versions.GOLDEN).read_text().replace('"yes"', '"maybe"').replace('"no"', '"yes"')
+    golden = (folder / models.GOLDEN).read_text().replace('"yes"', '"maybe"').replace('"no"', '"yes"')
     files = {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "manifest.json"}
-    files[versions.GOLDEN] = golden.replace('"maybe"', '"no"').encode()
+    files[models.GOLDEN] = golden.replace('"maybe"', '"no"').encode()
 
     def fill(place: Path) -> None:
         for name, content in files.items():
@@ -185,7 +187,7 @@ def test_a_version_that_answers_its_golden_rows_differently_is_refused(worker: W
     digest = worker.store.publish(version.number + 1, fill)
     worker.ledger.register(replace(version, number=version.number + 1, manifest_digest=digest))
     with pytest.raises(ArtefactRejected, match="golden rows"):
-        versions.load(replace(version, number=version.number + 1, manifest_digest=digest), worker.store)
+        models.load(replace(version, number=version.number + 1, manifest_digest=digest), worker.store)
     worker.promote(version.number + 1)
     assert worker.version() == 1
 

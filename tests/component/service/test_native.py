@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lifecycle.ids import is_uuid7, uuid7
-from tests.component.service.making import ROW, ROWS_LIMIT, Published, Worker
+from tests.component.service.making import LIMITS, ROW, Published, Worker
 
 
 def test_predict_answers_in_the_order_of_the_rows(worker: Worker) -> None:
@@ -35,10 +35,10 @@ def test_a_broken_contract_is_422_with_row_field_and_problem(worker: Worker) -> 
 
 
 def test_too_many_rows_are_413_with_the_limit(worker: Worker) -> None:
-    assert worker.ask("POST", "/predict", json={"rows": [ROW] * ROWS_LIMIT}).status_code == 200
-    response = worker.ask("POST", "/predict", json={"rows": [ROW] * (ROWS_LIMIT + 1)})
+    assert worker.ask("POST", "/predict", json={"rows": [ROW] * LIMITS.rows}).status_code == 200
+    response = worker.ask("POST", "/predict", json={"rows": [ROW] * (LIMITS.rows + 1)})
     assert response.status_code == 413
-    assert f"at most {ROWS_LIMIT} rows" in response.json()["error"]["message"]
+    assert f"at most {LIMITS.rows} rows" in response.json()["error"]["message"]
 
 
 def test_no_rows_are_422(worker: Worker) -> None:

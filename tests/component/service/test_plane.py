@@ -1,27 +1,27 @@
 """The data plane: contract first, one version per answer, and the record before the answer."""
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 import pytest
 
-from lifecycle import versions
+from lifecycle.contract import Columns
 from lifecycle.errors import InputRejected, ModelUnavailable, StoreUnavailable
 from lifecycle.ids import is_uuid7, uuid7
+from lifecycle.ports import Runtime
 from lifecycle.records import PredictionBatch
+from service.exchange import Refused
 from service.live import Live
-from service.plane import INLINE_ROWS, DataPlane
-from tests.component.service.making import ROW, Published, Worker, count, publish
+from service.plane import DataPlane
+from tests.component.service.making import LIMITS, ROW, Published, Worker, count, publish, request
 
 
 def feedback(worker: Worker, *labels: object) -> tuple[int, list[tuple[str | None, str]]]:
-    accepted, rejected = worker.plane.feedback(labels)
+    accepted, rejected = worker.plane.feedback(labels, request())
     return accepted, [(item.id, item.reason) for item in rejected]
 
 
@@ -32,33 +32,30 @@ def identifier(worker: Worker, seconds: float = 0) -> str:
 
 def test_each_row_gets_an_id_an_answer_and_its_probabilities(worker: Worker) -> None:
     answers = worker.predict({"a": 3.0, "b": 3.0}, {"a": -3.0, "b": -3.0})
-    assert (answers.model, answers.version, answers.generation) == ("houses", 1, 1)
-    assert [row.prediction for row in answers.rows] == ["yes", "no"]
-    assert all(is_uuid7(row.id) for row in answers.rows)
-    for row in answers.rows:
-        assert row.probabilities is not None
-        assert row.probabilities[str(row.prediction)] > 0.5
-        assert sum(row.probabilities.values()) == pytest.approx(1)
+    assert (answers.version, answers.live.generation) == (1, 1)
+    assert answers.labels == ["yes", "no"]
+    assert all(map(is_uuid7, answers.ids))
+    assert len(set(answers.ids)) == 2
+    for index, label in enumerate(answers.labels):
+        scores = {name: values[index] for name, values in answers.probabilities.items()}
+        assert scores[str(label)] > 0.5
+        assert sum(scores.values()) == pytest.approx(1)
 
 
 def test_a_regression_answers_numbers_without_probabilities(tmp_path: Path) -> None:
     worker = Worker(tmp_path, publish(tmp_path / "published", "regression", 1))
     worker.promote(1)
-    (row,) = worker.predict({"a": 1.0, "b": 2.0}).rows
-    assert row.prediction == pytest.approx(6.0)
-    assert row.probabilities is None
+    answers = worker.predict({"a": 1.0, "b": 2.0})
+    assert answers.labels == pytest.approx([6.0])
+    assert answers.probabilities == {}
 
 
-@pytest.mark.parametrize("rows", [1, INLINE_ROWS, INLINE_ROWS + 1])
+@pytest.mark.parametrize("rows", [1, LIMITS.rows])
 def test_the_record_holds_what_was_asked_and_answered(worker: Worker, rows: int) -> None:
     asked = [{"a": float(index), "b": -0.5 * index} for index in range(rows)]
     answers = worker.predict(*asked)
     (batch,) = worker.log.predictions
-    assert batch.ids == [row.id for row in answers.rows]
-    assert batch.predictions == [row.prediction for row in answers.rows]
-    assert [{name: values[index] for name, values in batch.probabilities.items()} for index in range(rows)] == [
-        row.probabilities for row in answers.rows
-    ]
+    assert (batch.ids, batch.predictions, batch.probabilities) == (answers.ids, answers.labels, answers.probabilities)
     assert batch.columns == {name: [row[name] for row in asked] for name in ("a", "b")}
     assert (batch.request_id, batch.protocol, batch.at) == ("r1", "native", worker.clock.now())
     assert worker.log.schemas[1].kinds == {"a": "numeric", "b": "numeric"}
@@ -91,7 +88,7 @@ def test_without_a_model_there_is_no_answer(tmp_path: Path, published: Published
     with pytest.raises(ModelUnavailable, match="no model version is live yet; promote one"):
         worker.predict(ROW)
     with pytest.raises(ModelUnavailable):
-        worker.plane.feedback([])
+        worker.plane.feedback([], request())
 
 
 class Swallows(DataPlane):
@@ -129,7 +126,7 @@ def test_the_check_sees_an_answer_without_a_record(tmp_path: Path, published: Pu
 
 def test_on_error_serve_answers_counts_what_was_dropped_and_recovers(worker: Worker) -> None:
     worker.log.failing = True
-    assert len(worker.predict(ROW, ROW).rows) == 2
+    assert len(worker.predict(ROW, ROW).ids) == 2
     degraded = [worker.plane.degraded]
     worker.log.failing = False
     worker.predict(ROW)
@@ -140,33 +137,40 @@ def test_on_error_serve_answers_counts_what_was_dropped_and_recovers(worker: Wor
 
 
 @dataclass(frozen=True)
-class SwappedWhileBusy(versions.Model):
-    """A model during whose prediction the worker swaps to another version."""
+class Interrupted:
+    """A runtime during whose prediction something else happens first."""
 
-    swap: Callable[[], None] = lambda: None
+    inner: Runtime
+    first: Callable[[], None]
+    inline_rows: int = 1
 
-    def predict(self, frame: pd.DataFrame) -> tuple[list[Any], dict[str, npt.NDArray[np.float64]]]:
-        self.swap()
-        return super().predict(frame)
+    def predict(self, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
+        self.first()
+        return self.inner.predict(columns)
+
+
+def interrupted(live: Live, first: Callable[[], None], inline_rows: int = 1) -> Live:
+    """`live`, with `first` happening in the middle of each prediction."""
+    runtime = Interrupted(live.model.runtime, first, inline_rows)
+    return replace(live, model=replace(live.model, runtime=runtime))
 
 
 class LooksTwice(DataPlane):
     """Broken: asks again which version is live when it writes the record."""
 
     def _record(self, batch: PredictionBatch, live: Live) -> None:
-        super()._record(replace(batch, version=self.live().version), live)
+        super()._record(replace(batch, version=self.live(request()).version), live)
 
 
 def answers_and_records_one_version(worker: Worker) -> None:
     worker.promote(1)
-    live = worker.plane.live()
-    model = SwappedWhileBusy(live.model.number, live.model.contract, live.model.estimator, lambda: worker.promote(2))
-    worker.follower.live = replace(live, model=model)
+    live = worker.plane.live(request())
+    worker.follower.live = interrupted(live, lambda: worker.promote(2))
     answers = worker.predict(ROW)
     assert worker.version() == 2
     (batch,) = worker.log.predictions
-    assert (answers.version, answers.generation) == (1, 1)
-    assert (batch.version, batch.generation) == (answers.version, answers.generation)
+    assert (answers.version, answers.live.generation) == (1, 1)
+    assert (batch.version, batch.generation) == (1, 1)
     assert count(worker.metrics.predictions, version="1") == 1
 
 
@@ -181,7 +185,7 @@ def test_the_check_sees_an_answer_and_a_record_that_differ(tmp_path: Path, publi
 
 def test_a_large_request_does_not_hold_up_a_small_one(worker: Worker) -> None:
     """The large one is predicted in a thread, where it waits until the small one was answered."""
-    live = worker.plane.live()
+    live = worker.plane.live(request())
     answered: list[str] = []
 
     async def both() -> None:
@@ -190,14 +194,11 @@ def test_a_large_request_does_not_hold_up_a_small_one(worker: Worker) -> None:
         def wait() -> None:
             asyncio.run_coroutine_threadsafe(small_done.wait(), loop).result(10)
 
-        model = SwappedWhileBusy(live.model.number, live.model.contract, live.model.estimator, wait)
-        worker.follower.live = replace(live, model=model)
-        large = asyncio.ensure_future(
-            worker.plane.predict([ROW] * (INLINE_ROWS + 1), request_id="large", protocol="native")
-        )
+        worker.follower.live = interrupted(live, wait)
+        large = asyncio.ensure_future(worker.plane.predict([ROW, ROW], request("large")))
         await asyncio.sleep(0)
-        worker.follower.live = live
-        await worker.plane.predict([ROW], request_id="small", protocol="native")
+        worker.follower.live = interrupted(live, lambda: None)
+        await worker.plane.predict([ROW], request("small"))
         answered.append("small")
         small_done.set()
         await large
@@ -206,6 +207,50 @@ def test_a_large_request_does_not_hold_up_a_small_one(worker: Worker) -> None:
     asyncio.run(both())
     assert answered == ["small", "large"]
     assert [batch.request_id for batch in worker.log.predictions] == answered
+
+
+def refusals_of_a_busy_worker(worker: Worker, requests: int) -> list[Refused]:
+    """What is refused of `requests` slow predictions that come at once, the first of which ends when all have come."""
+    all_came = threading.Event()
+    worker.follower.live = interrupted(worker.plane.live(request()), lambda: _wait(all_came), inline_rows=0)
+
+    async def ask() -> list[Refused]:
+        asked = [asyncio.ensure_future(worker.plane.predict([ROW], request(str(index)))) for index in range(requests)]
+        await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+        all_came.set()
+        found = await asyncio.gather(*asked, return_exceptions=True)
+        return [answer for answer in found if isinstance(answer, Refused)]
+
+    return asyncio.run(ask())
+
+
+def _wait(event: threading.Event) -> None:
+    assert event.wait(10)
+
+
+def test_more_than_may_wait_are_refused_and_told_when_to_come_again(worker: Worker) -> None:
+    refused = refusals_of_a_busy_worker(worker, LIMITS.waiting + 2)
+    assert [(item.status, item.code, item.headers) for item in refused] == [
+        (429, "overloaded", ((b"retry-after", b"1"),))
+    ] * 2
+    assert len(worker.log.predictions) == LIMITS.waiting
+
+
+def test_what_takes_longer_than_the_deadline_is_refused_and_never_recorded(
+    tmp_path: Path, published: Published
+) -> None:
+    worker = Worker(tmp_path, published, limits=replace(LIMITS, deadline_seconds=0.05))
+    worker.promote(1)
+    released = threading.Event()
+    worker.follower.live = interrupted(worker.plane.live(request()), lambda: _wait(released), inline_rows=0)
+    with pytest.raises(Refused, match=r"not made within 0\.05 s") as caught:
+        worker.predict(ROW)
+    assert (caught.value.status, caught.value.code) == (503, "deadline_exceeded")
+    released.set()
+    worker.follower.live = interrupted(worker.plane.live(request()), lambda: None, inline_rows=0)
+    worker.plane.limits = LIMITS
+    answers = worker.predict(ROW)
+    assert [batch.ids for batch in worker.log.predictions] == [answers.ids], "the late one was never recorded"
 
 
 def test_labels_are_taken_in_their_stored_form(worker: Worker) -> None:
@@ -279,5 +324,5 @@ def test_an_id_from_before_the_first_version_or_of_a_moment_to_come_names_no_pre
 def test_labels_that_cannot_be_recorded_are_not_accepted(worker: Worker) -> None:
     worker.log.failing = True
     with pytest.raises(StoreUnavailable):
-        worker.plane.feedback([{"id": identifier(worker), "label": "yes"}])
+        worker.plane.feedback([{"id": identifier(worker), "label": "yes"}], request())
     assert count(worker.metrics.labels, outcome="accepted") == 0

@@ -25,6 +25,7 @@ SUMMARY = InitSummary(
     version=1,
     generation=1,
     metrics={"loss": 34.81, "trivial_loss": 121.04, "rows": 988.0, "holdout_rows": 246.0},
+    runtime={"name": "onnx", "reason": "it answered alike", "tolerance": 2e-16, "rows": 5_000},
     score=score_sentence("regression", {"loss": 34.81, "trivial_loss": 121.04}),
     beats_trivial=True,
     example={"hr": 5, "town": "L'Aquila"},
@@ -48,11 +49,14 @@ def test_the_page_says_what_was_made_and_what_comes_next() -> None:
         "988 rows; measured on 246, the newest fifth by dteday",
         "mean absolute error 34.8 against 121.0 for always answering the median",
         "is better than the trivial predictor",
+        "its compiled form, which answered 5,000 rows as scikit-learn does",
         "evenkeel up --project 'my bikes'",
         "2 of 1,236 rows have no label",
     ):
         assert words in page
     assert "is not better" in printed(replace(SUMMARY, beats_trivial=False))
+    slow = {"name": "sklearn", "reason": "not compiled: SVC has no compiled form", "tolerance": None, "rows": 0}
+    assert "scikit-learn (not compiled: SVC has no compiled form)" in printed(replace(SUMMARY, runtime=slow))
 
 
 def test_names_from_the_file_are_neither_markup_nor_control_characters() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lifecycle.contract import LONGEST_TEXT, MOST_PROBLEMS, Columns, Contract, label_text
+from lifecycle.checking import LONGEST_TEXT, MOST_PROBLEMS
+from lifecycle.contract import Columns, Contract, label_text
 from lifecycle.errors import InputRejected
 from tests import builders
 

@@ -1,0 +1,300 @@
+"""Checking what callers send against a contract, at the speed of a request.
+
+Each column is tried as a whole first, by proofs that run at C speed; only a column that fails its proof is looked at
+value by value, which also finds the words for what is wrong. Both ways accept the same values.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from lifecycle.clock import from_datetime
+from lifecycle.errors import InputRejected, Problem
+
+if TYPE_CHECKING:
+    from lifecycle.contract import Column, Columns, Kind
+
+MOST_PROBLEMS = 100
+LONGEST_TEXT = 1_000
+LARGEST_NUMBER = 1e308
+LARGEST_INTEGER = 2**63
+FIRST_DAY, DAY_AFTER_LAST = "0001-01-01", "10000-01-01"
+MOMENT_UNITS = frozenset({"D", "s", "ms", "us", "ns"})
+ABSENT = object()
+NULL, MISSING = "must not be null", "is missing"
+
+
+class Field(NamedTuple):
+    """One column as the loop needs it."""
+
+    name: str
+    kind: "Kind"
+    nullable: bool
+
+
+class Checker:
+    """Turns rows or columns of a request into columns of the contract's kinds; made once per contract."""
+
+    def __init__(self, columns: "Sequence[Column]", ignored: Sequence[str]) -> None:
+        self._fields = [Field(column.name, column.kind, column.nullable) for column in columns]
+        self._known = frozenset(column.name for column in columns)
+        self._ignored = frozenset(ignored)
+        self._all_required = not any(column.nullable for column in columns)
+
+    def rows(self, rows: Sequence[object]) -> "Columns":
+        """Columns of JSON rows. Raises InputRejected with every problem found, up to a hundred."""
+        if any(type(row) is not dict for row in rows):
+            wrong = [index for index, row in enumerate(rows) if not isinstance(row, Mapping)]
+            raise _rejected(
+                [Problem(index, None, "is not an object of field: value pairs") for index in wrong], len(rows)
+            )
+        found: list[dict[str, Any]] = rows  # type: ignore[assignment]  # each is a dict: it was looked at above
+        columns = self._one(found[0]) if len(found) == 1 else self._many(found)
+        if columns is None or not all(map(self._known_only, found)):
+            raise _rejected(self._problems(found), len(rows))
+        return columns
+
+    def columns(self, columns: Mapping[str, "Sequence[Any] | npt.NDArray[Any]"], count: int) -> "Columns":
+        """Columns of whole columns of `count` values each, lists or arrays. Raises InputRejected as `rows` does.
+
+        An array has no other way to say that a number is missing than NaN, so that is how NaN is read in one. Arrays of
+        datetime64 are moments in UTC.
+        """
+        problems = [Problem(0, name[:100], "is not a field of this model") for name in self._strange(columns)]
+        checked: Columns = {}
+        for field in self._fields:
+            values = columns.get(field.name)
+            if values is None:
+                if field.nullable:
+                    checked[field.name] = [None] * count
+                else:
+                    problems.append(Problem(0, field.name, MISSING))
+            elif len(values) != count:
+                problems.append(Problem(0, field.name, f"has {len(values)} values where there are {count} rows"))
+            else:
+                checked[field.name] = self._column(field, values, problems)
+            if len(problems) >= MOST_PROBLEMS:
+                break
+        if problems:
+            raise _rejected(problems, count)
+        return checked
+
+    def _column(self, field: Field, values: Any, problems: list[Problem]) -> Any:
+        if isinstance(values, np.ndarray):
+            array = _whole_array(field, values)
+            if array is not None:
+                return array
+            values = _listed(values)
+        proven = _proven(field, values)
+        if proven is not None:
+            return proven
+        converted: list[Any] = []
+        for index, value in enumerate(values):
+            stored, problem = _convert(field, value)
+            converted.append(stored)
+            if problem:
+                problems.append(Problem(index, field.name, problem))
+                if len(problems) >= MOST_PROBLEMS:
+                    break
+        return converted
+
+    def _one(self, row: dict[str, Any]) -> "Columns | None":
+        """The columns of one row, or None when something is wrong with it."""
+        columns: Columns = {}
+        get = row.get
+        for field in self._fields:
+            name, kind, _ = field
+            value = get(name, ABSENT)
+            if kind == "numeric" and type(value) is float and -LARGEST_NUMBER < value < LARGEST_NUMBER:
+                columns[name] = [value]
+                continue
+            stored, problem = _convert(field, value)
+            if problem:
+                return None
+            columns[name] = [stored]
+        return columns
+
+    def _many(self, rows: Sequence[dict[str, Any]]) -> "Columns | None":
+        columns: Columns = {}
+        for field in self._fields:
+            name = field.name
+            try:
+                values = list(map(itemgetter(name), rows))
+            except KeyError:
+                values = [row.get(name, ABSENT) for row in rows]
+            proven = _proven(field, values)
+            if proven is None:
+                proven = []
+                for value in values:
+                    stored, problem = _convert(field, value)
+                    if problem:
+                        return None
+                    proven.append(stored)
+            columns[name] = proven
+        return columns
+
+    def _problems(self, rows: Sequence[dict[str, Any]]) -> list[Problem]:
+        """All that is wrong with `rows`, row by row, as far as the limit."""
+        problems: list[Problem] = []
+        for index, row in enumerate(rows):
+            problems += [Problem(index, str(name)[:100], "is not a field of this model") for name in self._strange(row)]
+            for field in self._fields:
+                problem = _convert(field, row.get(field.name, ABSENT))[1]
+                if problem:
+                    problems.append(Problem(index, field.name, problem))
+            if len(problems) >= MOST_PROBLEMS:
+                break
+        return problems[:MOST_PROBLEMS]
+
+    def _known_only(self, row: dict[str, Any]) -> bool:
+        """Whether a row whose every field was accepted holds nothing else: by its size alone when none may be missing."""
+        if self._all_required and len(row) == len(self._fields):
+            return True
+        return row.keys() <= self._known or not self._strange(row)
+
+    def _strange(self, row: Mapping[str, Any]) -> list[str]:
+        return [name for name in row if name not in self._known and name not in self._ignored]
+
+
+def _rejected(problems: Sequence[Problem], rows: int) -> InputRejected:
+    first = problems[0]
+    where = f"row {first.row}" + (f", field {first.field!r}" if first.field else "")
+    message = f"{len(problems)} problem(s) in {rows} row(s); the first: {where} {first.problem}"
+    return InputRejected(message, tuple(problems[:MOST_PROBLEMS]))
+
+
+def _proven(field: Field, values: list[Any]) -> list[Any] | None:
+    """`values` in stored form when a look at the whole list proves them right; None when it proves nothing."""
+    types = set(map(type, values))
+    if len(types) != 1:
+        return None
+    (only,) = types
+    if field.kind == "numeric":
+        # A sum is finite only if every number is; one that overflows proves nothing.
+        finite = only is float and math.isfinite(sum(values))
+        return values if finite and min(values) > -LARGEST_NUMBER and max(values) < LARGEST_NUMBER else None
+    if field.kind == "integer":
+        return values if only is int and min(values) >= -LARGEST_INTEGER and max(values) < LARGEST_INTEGER else None
+    if field.kind == "boolean":
+        return values if only is bool else None
+    if field.kind == "categorical":
+        return values if only is str and max(map(len, values)) <= LONGEST_TEXT else None
+    return None
+
+
+def _whole_array(field: Field, values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """As `_proven`, for an array: float64 with NaN for missing, int64 (moments too), or bool."""
+    if values.ndim != 1 or values.dtype.kind not in "fiubM":
+        return None
+    if field.kind == "datetime" and values.dtype.kind == "M":
+        return _moments(values)
+    if field.kind == "numeric" and values.dtype.kind in "fiu":
+        numbers = np.ascontiguousarray(values, dtype=np.float64)
+        missing = np.isnan(numbers)
+        usable = np.abs(numbers) < LARGEST_NUMBER
+        if field.nullable and missing.any():
+            usable |= missing
+        return numbers if usable.all() else None
+    if field.kind == "integer" and values.dtype.kind in "iu":
+        return np.ascontiguousarray(values, dtype=np.int64) if values.dtype != np.uint64 else None
+    if field.kind == "boolean" and values.dtype.kind == "b":
+        return np.ascontiguousarray(values)
+    return None
+
+
+def _listed(values: npt.NDArray[Any]) -> list[Any]:
+    """The values of an array one by one, None for NaN; nanoseconds as microseconds, of which Python knows moments."""
+    if values.dtype.kind == "M" and np.datetime_data(values.dtype)[0] == "ns":
+        values = values.astype("datetime64[us]")
+    return [None if isinstance(value, float) and math.isnan(value) else value for value in values.tolist()]
+
+
+def _moments(values: npt.NDArray[Any]) -> npt.NDArray[Any] | None:
+    """Moments in UTC as microseconds since 1970; None when one is missing, or outside the years that can be written."""
+    unit, step = np.datetime_data(values.dtype)
+    if unit not in MOMENT_UNITS or step != 1:
+        return None
+    if unit != "ns":  # which holds 1677 to 2262 only, so that neither bound can be written in it
+        first, after_last = np.array([FIRST_DAY, DAY_AFTER_LAST], dtype=values.dtype)
+        within = (values >= first) & (values < after_last)
+    else:
+        within = ~np.isnat(values)
+    return np.ascontiguousarray(values.astype("datetime64[us]").view(np.int64)) if within.all() else None
+
+
+def _convert(field: Field, value: object) -> tuple[Any, str | None]:
+    """One value in stored form, or the words for what is wrong with it."""
+    if value is None or value is ABSENT:
+        if field.nullable:
+            return None, None
+        return None, NULL if value is None else MISSING
+    converted = _CONVERTERS[field.kind](value)
+    if converted is None:
+        return None, f"must be {_EXPECTED[field.kind]}, not {_described(value)}"
+    return converted, None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if -LARGEST_NUMBER < value < LARGEST_NUMBER else None
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and -LARGEST_INTEGER <= value < LARGEST_INTEGER else None
+
+
+def _boolean(value: object) -> bool | None:
+    if isinstance(value, bool):
+        return value
+    return bool(value) if isinstance(value, int | float) and value in (0, 1) else None
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
+
+
+def _moment(value: object) -> int | None:
+    """From a text, or from what an array holds."""
+    try:
+        if isinstance(value, str):
+            return from_datetime(datetime.fromisoformat(value))
+        if isinstance(value, datetime):
+            return from_datetime(value)
+        return (
+            from_datetime(datetime(value.year, value.month, value.day, tzinfo=UTC)) if isinstance(value, date) else None
+        )
+    except (ValueError, OverflowError):
+        return None
+
+
+_CONVERTERS = {
+    "numeric": _number,
+    "integer": _integer,
+    "boolean": _boolean,
+    "categorical": _text,
+    "datetime": _moment,
+}
+_EXPECTED = {
+    "numeric": "a finite number",
+    "integer": "a whole number within 64 bits",
+    "boolean": "true or false",
+    "categorical": f"a text of at most {LONGEST_TEXT} characters",
+    "datetime": "a date and time in ISO 8601",
+}
+
+
+def _described(value: object) -> str:
+    names = {bool: "a boolean", int: "an integer", float: "a number", str: "a text", list: "a list", dict: "an object"}
+    if isinstance(value, date):
+        return "a date"
+    return names.get(type(value), "something else")

@@ -1,0 +1,1 @@
+"""What can answer for a version: scikit-learn itself, or what its pipeline was compiled to."""

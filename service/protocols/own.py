@@ -1,0 +1,77 @@
+"""What is Evenkeel's own beside predictions: feedback, the live model, metrics, the service's description."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import orjson
+
+from lifecycle.clock import to_text
+from service.exchange import JSON, Operation, Request, Response, Route, json_response, native_error
+from service.metrics import ServiceMetrics
+from service.plane import DataPlane
+from service.protocols import schemas
+from service.protocols.native import listed
+from service.strict_json import decode
+
+METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class OwnRoutes:
+    """`/feedback`, `/model`, `/metrics`, `/docs.json` and `/`."""
+
+    name = "own"
+
+    def __init__(self, plane: DataPlane, describe: Callable[[], Mapping[str, Any]]) -> None:
+        self._plane = plane
+        self._describe = describe
+
+    def routes(self) -> Sequence[Route]:
+        take = Operation(
+            "Deliver labels.", {JSON: schemas.FEEDBACK_REQUEST}, {JSON: schemas.FEEDBACK_RESPONSE}, status=202
+        )
+        model = Operation("What is live, under which contract, and where it comes from.", {}, {JSON: schemas.MODEL})
+        metrics = Operation("Metrics for Prometheus.", {}, {METRICS_TYPE: schemas.TEXT})
+        docs = Operation("This description.", {}, {JSON: {"type": "object"}})
+        index = Operation("Which service this is.", {}, {JSON: {"type": "object"}})
+        accepts = frozenset({JSON})
+        return [
+            Route("POST", "/feedback", self.feedback, "feedback", "feedback", take, native_error, accepts),
+            Route("GET", "/model", self.model, "other", "read", model, native_error),
+            Route("GET", "/metrics", self.metrics, "other", "open", metrics, native_error),
+            Route("GET", "/docs.json", self.docs, "other", "read", docs, native_error),
+            Route("GET", "/", self.index, "other", "open", index, native_error),
+        ]
+
+    async def feedback(self, request: Request) -> Response:
+        """`{"labels": [{"id", "label", "observed_at"?}]}` gives 202 and what was not taken."""
+        accepted, rejected = self._plane.feedback(listed(decode(request.body), "labels"), request)
+        return json_response({"accepted": accepted, "rejected": [asdict(item) for item in rejected]}, 202)
+
+    async def model(self, request: Request) -> Response:
+        """What is live, under which contract, and where it comes from."""
+        live = self._plane.live(request)
+        return json_response(
+            {
+                "name": self._plane.name,
+                "version": live.version,
+                "generation": live.generation,
+                "contract": live.model.contract.model_dump(mode="json"),
+                "created_at": to_text(live.registered.created_at),
+                "parent": live.registered.parent,
+                "metrics": live.registered.metrics,
+                "lineage": live.registered.lineage,
+            }
+        )
+
+    async def metrics(self, _: Request) -> Response:
+        """The text format over all workers."""
+        return Response(ServiceMetrics.expose(), media_type=METRICS_TYPE)
+
+    async def docs(self, _: Request) -> Response:
+        """OpenAPI of every route."""
+        return Response(orjson.dumps(self._describe()))
+
+    async def index(self, _: Request) -> Response:
+        """Where to look."""
+        return json_response({"service": "evenkeel", "routes": "/docs.json"})
