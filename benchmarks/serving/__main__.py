@@ -34,13 +34,13 @@ def main() -> int:
         repeats=arguments.repeats,
         folder=arguments.work.resolve(),
     )
-    began = datetime.now(UTC)
+    began, described = datetime.now(UTC), machine.description()
     found = measure.measure(plan, lambda words: print(words, flush=True))
     raw = {
         "measured_at": began.isoformat(timespec="seconds"),
         "took_s": round((datetime.now(UTC) - began).total_seconds()),
         "settings": _settings(plan),
-        "machine": machine.description(),
+        "machine": described,
         **found.as_json(),
     }
     arguments.out.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,7 @@ import psutil
 
 
 def description() -> dict[str, str | int | float]:
-    """Processor, cores, memory, kernel, Python, and the tool that made the load."""
+    """Processor, cores, memory, kernel, Python, the tool that makes the load, and how busy it is now (load average)."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count() or 0,
@@ -18,6 +18,7 @@ def description() -> dict[str, str | int | float]:
         "kernel": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "wrk": _wrk(),
+        "load": round(os.getloadavg()[0], 2),
     }
 
 

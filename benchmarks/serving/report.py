@@ -160,7 +160,8 @@ def _run(raw: Mapping[str, Any]) -> Iterator[str]:
     yield (
         f"Measured on {raw['measured_at'][:10]} in {raw['took_s'] / 60:.0f} minutes; rounds: {settings['repeats']}, of "
         f"{settings['seconds']:g} s each: {machine['processor']}, {machine['cores']} cores, {machine['memory_gib']:g} GiB, "
-        f"{machine['kernel']}, Python {machine['python']}, wrk {machine['wrk']}."
+        f"{machine['kernel']}, Python {machine['python']}, wrk {machine['wrk']}; "
+        f"load average before: {machine.get('load', 'not noted')}."
     )
     lines = [
         [server, ", ".join(f"{name} {version}" for name, version in packages.items())]

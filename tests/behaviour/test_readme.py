@@ -33,7 +33,9 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```(?:sh|bash|console|shell)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`((?:[A-Z_]+=\S+ )*(?:evenkeel|make) [^`\n]+)`")
-COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+COMMANDS = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands} | {
+    group.name for group in app.registered_groups
+}
 RUN = {"evenkeel", "curl"}
 
 
