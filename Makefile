@@ -8,7 +8,7 @@ PROJECT ?= .
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test unit lint types format demo up bench bench-serving lock clean system-packages
+.PHONY: help setup test unit lint types format demo up bench bench-serving fuzz torture-swap lock clean system-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ bench: $(VENV)/.tools ## measure
 bench-serving: $(VENV)/.product ## measure serving beside its peers for an hour: make bench-serving OPTIONS="--seconds 1"
 	@scripts/system-packages.sh bench
 	$(BIN)/python -m benchmarks.serving $(OPTIONS)
+
+fuzz: $(VENV)/.tools ## send 50,000 generated requests, and as many broken ones: make fuzz OPTIONS="--cases 1000 --seed 2"
+	$(BIN)/python -m benchmarks.torture.fuzz $(OPTIONS)
+
+torture-swap: $(VENV)/.tools ## swap the model 10,000 times under load
+	$(BIN)/python -m benchmarks.torture.swap --swaps 10000
 
 lock: $(VENV)/.tools ## rewrite the lock files from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" scripts/lock.sh

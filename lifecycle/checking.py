@@ -5,10 +5,10 @@ value by value, which also finds the words for what is wrong. Both ways accept t
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -26,6 +26,7 @@ LARGEST_INTEGER = 2**63
 FIRST_DAY, DAY_AFTER_LAST = "0001-01-01", "10000-01-01"
 MOMENT_UNITS = frozenset({"D", "s", "ms", "us", "ns"})
 ABSENT = object()
+Values = TypeVar("Values", bound=Sequence[Any])
 NULL, MISSING = "must not be null", "is missing"
 
 
@@ -42,6 +43,13 @@ class Checker:
 
     def __init__(self, columns: "Sequence[Column]", ignored: Sequence[str]) -> None:
         self._fields = [Field(column.name, column.kind, column.nullable) for column in columns]
+        self._names = [field.name for field in self._fields]
+        self._others = [field for field in self._fields if field.kind != "numeric"]
+        self._number_names = [field.name for field in self._fields if field.kind == "numeric"]
+        self._number = Field("", "numeric", nullable=False)
+        self._numbers: Callable[[dict[str, Any]], Sequence[Any]] = (
+            itemgetter(*self._number_names) if len(self._number_names) > 1 else _none
+        )
         self._known = frozenset(column.name for column in columns)
         self._ignored = frozenset(ignored)
         self._all_required = not any(column.nullable for column in columns)
@@ -105,18 +113,20 @@ class Checker:
 
     def _one(self, row: dict[str, Any]) -> "Columns | None":
         """The columns of one row, or None when something is wrong with it."""
-        columns: Columns = {}
-        get = row.get
-        for field in self._fields:
-            name, kind, _ = field
-            value = get(name, ABSENT)
-            if kind == "numeric" and type(value) is float and -LARGEST_NUMBER < value < LARGEST_NUMBER:
-                columns[name] = [value]
-                continue
-            stored, problem = _convert(field, value)
+        columns: Columns = dict.fromkeys(self._names)
+        rest = self._fields
+        try:
+            numbers = self._numbers(row)
+        except KeyError:
+            numbers = ()
+        if numbers and _proven(self._number, numbers) is not None:
+            columns.update(zip(self._number_names, [[value] for value in numbers], strict=True))
+            rest = self._others
+        for field in rest:
+            stored, problem = _convert(field, row.get(field.name, ABSENT))
             if problem:
                 return None
-            columns[name] = [stored]
+            columns[field.name] = [stored]
         return columns
 
     def _many(self, rows: Sequence[dict[str, Any]]) -> "Columns | None":
@@ -168,7 +178,12 @@ def _rejected(problems: Sequence[Problem], rows: int) -> InputRejected:
     return InputRejected(message, tuple(problems[:MOST_PROBLEMS]))
 
 
-def _proven(field: Field, values: list[Any]) -> list[Any] | None:
+def _none(_: dict[str, Any]) -> tuple[()]:
+    """Too few numbers to be worth a look at all of them together."""
+    return ()
+
+
+def _proven(field: Field, values: Values) -> Values | None:
     """`values` in stored form when a look at the whole list proves them right; None when it proves nothing."""
     types = set(map(type, values))
     if len(types) != 1:

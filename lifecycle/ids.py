@@ -10,44 +10,48 @@ _VARIANT = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
 
 def uuid7(milliseconds: int | None = None) -> str:
     """A new identifier for this moment, or for `milliseconds` since 1970."""
-    return uuid7s(1, milliseconds)[0]
+    return _moment(milliseconds) + _endings.take()
 
 
 def uuid7s(count: int, milliseconds: int | None = None) -> list[str]:
     """As many new identifiers."""
+    begin, take = _moment(milliseconds), _endings.take
+    return [begin + take() for _ in range(count)]
+
+
+def _moment(milliseconds: int | None) -> str:
     at = f"{time.time_ns() // 1_000_000 if milliseconds is None else milliseconds & (1 << 48) - 1:012x}"
-    begin = f"{at[:8]}-{at[8:]}-7"
-    noise = _noise(20 * count)
-    return [
-        f"{begin}{noise[i : i + 3]}-{_VARIANT[noise[i + 3]]}{noise[i + 4 : i + 7]}-{noise[i + 7 : i + 19]}"
-        for i in range(0, 20 * count, 20)
-    ]
+    return f"{at[:8]}-{at[8:]}"
 
 
-class _Noise:
-    """Random hexadecimal digits of the system's, asked for many at a time: asking is most of what an identifier costs.
+class _Endings:
+    """The random ends of identifiers, made many at a time: asking the system is most of what an identifier costs.
 
-    No two calls get the same digits, in whatever thread: taking them is one step, and a child that was forked begins anew.
+    No two calls get the same one, in whatever thread: taking it is one step, and a child that was forked begins anew.
     """
 
-    DIGITS = 20 * 512
+    COUNT = 512
 
     def __init__(self) -> None:
-        self._pieces: list[str] = []
-        os.register_at_fork(after_in_child=self._pieces.clear)
+        self._made: list[str] = []
+        os.register_at_fork(after_in_child=self._made.clear)
 
-    def __call__(self, digits: int) -> str:
-        if digits != 20:
-            return os.urandom(digits // 2).hex()
+    def take(self) -> str:
         try:
-            return self._pieces.pop()
+            return self._made.pop()
         except IndexError:
-            fresh = os.urandom(self.DIGITS // 2).hex()
-            self._pieces += [fresh[at : at + 20] for at in range(20, self.DIGITS, 20)]
-            return fresh[:20]
+            noise = os.urandom(10 * self.COUNT).hex()
+            last, *others = [_ending(noise[at : at + 20]) for at in range(0, len(noise), 20)]
+            self._made += others
+            return last
 
 
-_noise = _Noise()
+def _ending(noise: str) -> str:
+    """Version 7 and the variant set in twenty random hexadecimal digits."""
+    return f"-7{noise[:3]}-{_VARIANT[noise[3]]}{noise[4:7]}-{noise[7:19]}"
+
+
+_endings = _Endings()
 
 
 def is_uuid7(text: str) -> bool:

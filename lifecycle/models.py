@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lifecycle.contract import Columns, Contract
-from lifecycle.errors import ArtefactRejected
+from lifecycle.errors import ArtefactRejected, EvenkeelError
 from lifecycle.ports import ModelStore, Runtime
 from lifecycle.records import LogSchema, ModelVersion
 from lifecycle.runtimes.compiled import CompiledRuntime
@@ -37,13 +37,13 @@ class Model:
 
 def load(version: ModelVersion, store: ModelStore) -> Model:
     """The verified, warmed-up model of `version`. Raises ArtefactRejected when it is not what was registered."""
-    folder = store.open(version.number, version.manifest_digest)
     try:
+        folder = store.open(version.number, version.manifest_digest)
         contract = Contract.model_validate_json((folder / CONTRACT).read_bytes())
         facts = RuntimeFacts.of(store.facts(version.number, version.manifest_digest))
-        model = Model(version.number, contract, open_runtime(folder, contract, facts))
+        model = Model(version.number, contract, open_runtime(folder, contract, facts, pickles=store.pickles))
         _check_golden(model, json.loads((folder / GOLDEN).read_text()))
-    except ArtefactRejected:
+    except EvenkeelError:
         raise
     except Exception as error:  # whatever a damaged artefact can raise means one thing: it must not go live
         raise ArtefactRejected(
@@ -52,14 +52,17 @@ def load(version: ModelVersion, store: ModelStore) -> Model:
     return model
 
 
-def open_runtime(folder: Path, contract: Contract, facts: RuntimeFacts) -> Runtime:
-    """The runtime that the manifest of the version in `folder` names; the caller has verified the folder's digests."""
+def open_runtime(folder: Path, contract: Contract, facts: RuntimeFacts, *, pickles: bool = False) -> Runtime:
+    """The runtime that the manifest of the version in `folder` names; the caller has verified the folder's digests.
+
+    A pickle is opened only if `pickles` allows it.
+    """
     if facts.name == COMPILED:
         return CompiledRuntime.open(folder, contract)
     from lifecycle import artefacts  # here, so that a process that serves a compiled model never loads scikit-learn
     from lifecycle.runtimes.estimator import EstimatorRuntime
 
-    return EstimatorRuntime(contract, artefacts.load(artefacts.find(folder)))
+    return EstimatorRuntime(contract, artefacts.load(artefacts.find(folder), pickles=pickles))
 
 
 def golden(runtime: Runtime, columns: Columns) -> dict[str, Any]:
@@ -69,8 +72,10 @@ def golden(runtime: Runtime, columns: Columns) -> dict[str, Any]:
 
 
 def _check_golden(model: Model, golden: Mapping[str, Any]) -> None:
-    predictions, probabilities = model.runtime.predict(golden["columns"])
     expected, scores = golden["predictions"], golden["probabilities"]
+    if not expected:
+        raise ArtefactRejected(f"version {model.number} has no golden rows to answer; re-register it or roll back")
+    predictions, probabilities = model.runtime.predict(golden["columns"])
     if model.contract.target.is_regression:
         same = _close(predictions, expected)
     else:

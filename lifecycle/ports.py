@@ -108,6 +108,10 @@ class Launcher(Protocol):
 class ModelStore(Protocol):
     """Immutable version folders."""
 
+    @property
+    def pickles(self) -> bool:
+        """Whether fitted models may be opened that are pickles, which can run any code."""
+
     def publish(self, number: int, fill: Callable[[Path], Mapping[str, Any] | None]) -> str:
         """All of a version or nothing: `fill` writes into a folder that appears whole; returns the manifest's digest.
 

@@ -42,7 +42,7 @@ class Project:
 
     @cached_property
     def store(self) -> LocalModelStore:
-        return LocalModelStore(self.path / self.config.model_store.path)
+        return LocalModelStore(self.path / self.config.model_store.path, pickles=self.config.model.artefact == "joblib")
 
     @cached_property
     def tables(self) -> "LogTables":

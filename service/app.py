@@ -192,8 +192,8 @@ class Evenkeel:
 EvenkeelService = GatedService(**attrs.asdict(Evenkeel, recurse=False, filter=lambda field, _: field.init))
 
 
-def serve(project: Project) -> None:
-    """Run BentoML's server for `project` until a signal ends it."""
+def serve(project: Project, service: str = f"{__name__}:EvenkeelService") -> None:
+    """Run BentoML's server for `project` until a signal ends it; `service` is what its workers import."""
     from _bentoml_impl.server.serving import serve_http
 
     section = project.config.service
@@ -201,7 +201,7 @@ def serve(project: Project) -> None:
     EvenkeelService.inject_config()
     os.environ[PARENT] = str(os.getpid())
     serve_http(
-        "service.app:EvenkeelService",
+        service,
         working_dir=str(project.path),
         host=section.host,
         port=section.port,

@@ -28,12 +28,14 @@ NOT_READY = ("not_ready", "the service is not ready to answer yet; try again sho
 FAILED = ("internal", "the service failed; its log names this request_id")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9_.:-]{1,64}")
 _SAFE = (
-    (b"x-content-type-options", b"nosniff"),
-    (b"cache-control", b"no-store"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
+    b"x-content-type-options: nosniff\r\n"
+    b"cache-control: no-store\r\n"
+    b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
+    b"referrer-policy: no-referrer\r\n"
 )
 _HIDDEN = frozenset({b"server", b"x-bentoml-request-id", b"x-bentoml-trace-id", b"content-length", b"content-type"})
+Answer = tuple[int, bytes, bytes]
+"""Status; headers, each a line; body."""
 log = structlog.get_logger(__name__)
 
 
@@ -76,36 +78,47 @@ class Gate:
         self._limit = parts.body_limit_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        else:
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
+            return
+        status, head, body = await self._answered(scope, receive, None)
+        headers = [tuple(line.split(b": ", 1)) for line in head.splitlines()]
+        await send({"type": "http.response.start", "status": status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
 
-    async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def answers(self, scope: Scope) -> bool:
+        """Whether `answer` may be asked: the framework answers some paths, and needs to receive and send for that."""
+        return scope["path"] not in FRAMEWORK
+
+    async def answer(self, scope: Scope, body: bytes) -> Answer:
+        """Status, headers and body for a request whose body has been received; `answers` has said that it may be asked."""
+        return await self._answered(scope, _nothing_more, body)
+
+    async def _answered(self, scope: Scope, receive: Receive, body: bytes | None) -> Answer:
         began = time.perf_counter()
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
         request = Request(_request_id(headers), OTHER, b"", headers, {}, scope.get("query_string", b""))
         found = self._parts.routes.find("GET" if method == "HEAD" else method, path)
-        if found is None and path in FRAMEWORK and method in ("GET", "HEAD"):
-            response = await self._framework(scope, receive, request)
-        elif found is None:
-            response = self._nothing(path, request)
-        else:
+        if found is not None:
             route, request.arguments = found
             request.protocol = route.protocol
-            response = await self._answer(route, request, receive)
-        await self._send(response, request, send, bodiless=method == "HEAD")
+            response = await self._routed(route, request, receive, body)
+        elif path in FRAMEWORK and method in ("GET", "HEAD"):
+            response = await self._framework(scope, receive, request)
+        else:
+            response = self._nothing(path, request)
         self._parts.metrics.answered(request.protocol, response.status, time.perf_counter() - began)
+        return response.status, self._head(response, request), b"" if method == "HEAD" else response.body
 
-    async def _answer(self, route: Route, request: Request, receive: Receive) -> Response:
+    async def _routed(self, route: Route, request: Request, receive: Receive, body: bytes | None) -> Response:
         try:
             keys = self._parts.keys
             if keys is not None:
                 request.key_id = keys.check(request.headers, route)
             if route.accepts:
                 self._check_type(route, request.headers)
-                request.body = await self._body(request.headers, receive)
+                request.body = await self._body(request.headers, receive) if body is None else self._whole(body)
             return await route.handle(request)
         except Refused as refused:
             return _refused(refused, request, route)
@@ -122,6 +135,11 @@ class Gate:
             raise Refused(415, "unsupported_media_type", f"send {wanted}, and say so in the header Content-Type")
         if headers.get(b"content-encoding", b"identity").lower() != b"identity":
             raise Refused(415, "unsupported_media_type", "send the body as it is, without a Content-Encoding")
+
+    def _whole(self, body: bytes) -> bytes:
+        if len(body) > self._limit:
+            raise self._too_large()
+        return body
 
     async def _body(self, headers: Mapping[bytes, bytes], receive: Receive) -> bytes:
         declared = headers.get(b"content-length", b"0")
@@ -171,19 +189,25 @@ class Gate:
             return _refused(Refused(500, *FAILED), request)
         return caught.response()
 
-    async def _send(self, response: Response, request: Request, send: Send, *, bodiless: bool) -> None:
-        version = request.live.version if request.live else self._parts.version()
-        headers = [
-            (b"content-type", response.media_type.encode()),
-            (b"content-length", b"%d" % len(response.body)),
-            (b"x-request-id", request.id.encode()),
-            *_SAFE,
-            *response.headers,
-        ]
+    def _head(self, response: Response, request: Request) -> bytes:
+        live = request.live
+        version = live.version if live is not None else self._parts.version()
+        head = b"content-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b" % (
+            response.media_type.encode(),
+            len(response.body),
+            request.id.encode(),
+            _SAFE,
+        )
         if version is not None:
-            headers.append((b"x-model-version", b"%d" % version))
-        await send({"type": "http.response.start", "status": response.status, "headers": headers})
-        await send({"type": "http.response.body", "body": b"" if bodiless else response.body})
+            head += b"x-model-version: %d\r\n" % version
+        for pair in response.headers:
+            head += b"%b: %b\r\n" % pair
+        return head
+
+
+async def _nothing_more() -> Message:
+    """Receives for a request that has been received."""
+    return {"type": "http.disconnect"}
 
 
 class _Caught:

@@ -38,7 +38,7 @@ class Limits:
     deadline_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Answers:
     """The answers to one request, in the order of its rows, all by the version that `live` holds.
 
@@ -163,6 +163,7 @@ class DataPlane:
             )
         self._waiting += 1
         try:
+            await asyncio.sleep(0)  # a request is begun outside of any task, which waiting for a while needs
             work = asyncio.get_running_loop().run_in_executor(self._thread, live.model.runtime.predict, columns)
             return await asyncio.wait_for(work, self.limits.deadline_seconds)
         except TimeoutError as error:

@@ -5,6 +5,7 @@ through one call. Loading it and answering load neither scikit-learn nor pandas 
 """
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from lifecycle.contract import Columns, Contract
 from lifecycle.errors import ArtefactRejected
 
 GRAPH, DESCRIPTION = "model.onnx", "compiled.json"
-EXTERNAL = b"\n\x08location"
-"""How a tensor that is kept in another file begins to say where."""
+EXTERNAL = re.compile(rb"(?:\n|\x8a\x80*\x00)(?:\x08|\x88\x80*\x00)location")
+"""How a tensor that is kept in another file begins to say where: a field and its length, each however long it is written."""
+ENDLESS = re.compile(
+    rb"(?:\x22|\xa2\x80*\x00)(?:(?:\x04|\x84\x80*\x00)(?:Loop|Scan)|(?:\x0b|\x8b\x80*\x00)SequenceMap)"
+)
+"""How an operator is named that repeats others, and so need not end."""
 MOST_ROWS = 1_024
 """Rows per run: forests of many classes need memory for each row and tree."""
 SILENT = 4
@@ -136,9 +141,11 @@ class CompiledRuntime:
 
 
 def _session(graph: bytes) -> Any:
-    """A session of one thread over `graph`. Raises ArtefactRejected when the graph would read other files."""
-    if EXTERNAL in graph:
+    """A session of one thread over `graph`. Raises ArtefactRejected when the graph would read other files, or may not end."""
+    if EXTERNAL.search(graph):
         raise ArtefactRejected(f"{GRAPH} keeps tensors in other files, which is not allowed; re-register the version")
+    if ENDLESS.search(graph):
+        raise ArtefactRejected(f"{GRAPH} repeats operators, which is not allowed; re-register the version")
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

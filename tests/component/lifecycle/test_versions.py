@@ -165,4 +165,4 @@ def test_the_safe_format_refuses_types_it_does_not_know(tmp_path: Path) -> None:
 
 def test_joblib_holds_any_type_when_asked_to(tmp_path: Path) -> None:
     name = artefacts.save(NotAPartOfScikitLearn().fit(FRAME, ["no", "yes"]), tmp_path, "joblib")
-    assert artefacts.load(tmp_path / name).predict(FRAME).tolist() == ["no", "yes"]
+    assert artefacts.load(tmp_path / name, pickles=True).predict(FRAME).tolist() == ["no", "yes"]
