@@ -75,6 +75,7 @@ class Checker:
         """
         problems = [Problem(0, name[:100], "is not a field of this model") for name in self._strange(columns)]
         checked: Columns = {}
+        proven = self._all_usable(columns, count)
         for field in self._fields:
             values = columns.get(field.name)
             if values is None:
@@ -84,6 +85,8 @@ class Checker:
                     problems.append(Problem(0, field.name, MISSING))
             elif len(values) != count:
                 problems.append(Problem(0, field.name, f"has {len(values)} values where there are {count} rows"))
+            elif proven and field.kind == "numeric":
+                checked[field.name] = np.ascontiguousarray(values)
             else:
                 checked[field.name] = self._column(field, values, problems)
             if len(problems) >= MOST_PROBLEMS:
@@ -91,6 +94,16 @@ class Checker:
         if problems:
             raise _rejected(problems, count)
         return checked
+
+    def _all_usable(self, columns: Mapping[str, Any], count: int) -> bool:
+        """Whether all numeric fields are arrays of usable numbers: one look at all of them together."""
+        arrays = [columns.get(name) for name in self._number_names]
+        if not arrays or any(
+            type(array) is not np.ndarray or array.dtype != np.float64 or array.shape != (count,) for array in arrays
+        ):
+            return False
+        together = np.array(arrays)
+        return bool((np.abs(together, out=together) < LARGEST_NUMBER).all())
 
     def _column(self, field: Field, values: Any, problems: list[Problem]) -> Any:
         if isinstance(values, np.ndarray):

@@ -10,8 +10,9 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Mapping
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from lifecycle.errors import ArtefactRejected, Conflict
 
@@ -132,7 +133,7 @@ def _verify(number: int, folder: Path, name: str, digest: str, size: int | None)
         raise ArtefactRejected(f"file {name!r} of version {number} fails its SHA-256; restore it or roll back")
 
 
-def _plain(path: Path) -> BinaryIO:
+def _plain(path: Path) -> BufferedReader:
     """The file at `path`, open. Raises OSError for what is no plain file: links, folders, and pipes nobody writes to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

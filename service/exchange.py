@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 import orjson
@@ -99,6 +100,8 @@ class Route:
     operation: Operation
     error: ErrorEncoder
     accepts: frozenset[str] = frozenset()
+    claimed: bool = False
+    """Whether the platform chose this path, so that a protocol's own route of the same path makes way."""
 
 
 def json_response(content: object, status: int = 200) -> Response:
@@ -106,6 +109,7 @@ def json_response(content: object, status: int = 200) -> Response:
     return Response(orjson.dumps(content), status)
 
 
+@lru_cache(maxsize=256)
 def media_type(header: bytes) -> str:
     """A content type without its parameters, in lower case."""
     return header.partition(b";")[0].strip().lower().decode("latin-1")

@@ -7,7 +7,8 @@ or a path.
 
 import re
 import time
-from collections.abc import Mapping
+import traceback
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import structlog
@@ -32,6 +33,16 @@ _SAFE = (
     b"cache-control: no-store\r\n"
     b"content-security-policy: default-src 'none'; frame-ancestors 'none'\r\n"
     b"referrer-policy: no-referrer\r\n"
+)
+_ORIGIN = re.compile(rb"https?://(\[[0-9a-f:]+\]|[^/:]+)(?::\d+)?")
+_LOOPBACK = frozenset({b"localhost", b"127.0.0.1", b"::1"})
+_SINGLE = (
+    b"content-type",
+    b"content-encoding",
+    b"authorization",
+    b"x-api-key",
+    b"origin",
+    b"inference-header-content-length",
 )
 _HIDDEN = frozenset({b"server", b"x-bentoml-request-id", b"x-bentoml-trace-id", b"content-length", b"content-type"})
 Answer = tuple[int, bytes, bytes]
@@ -99,6 +110,11 @@ class Gate:
         method, path = scope["method"], scope["path"]
         headers = dict(scope["headers"])
         request = Request(_request_id(headers), OTHER, b"", headers, {}, scope.get("query_string", b""))
+        if len(headers) != len(scope["headers"]) and (twice := _twice(scope["headers"])):
+            message = f"the header {twice} is there more than once; send it once"
+            response = _refused(Refused(400, "malformed_request", message), request)
+            self._parts.metrics.answered(OTHER, 400, time.perf_counter() - began)
+            return 400, self._head(response, request), response.body
         found = self._parts.routes.find("GET" if method == "HEAD" else method, path)
         if found is not None:
             route, request.arguments = found
@@ -116,6 +132,8 @@ class Gate:
             keys = self._parts.keys
             if keys is not None:
                 request.key_id = keys.check(request.headers, route)
+            elif b"origin" in request.headers and route.method == "POST":
+                _check_origin(request.headers[b"origin"])
             if route.accepts:
                 self._check_type(route, request.headers)
                 request.body = await self._body(request.headers, receive) if body is None else self._whole(body)
@@ -124,8 +142,8 @@ class Gate:
             return _refused(refused, request, route)
         except EvenkeelError as error:
             return _refused(refusal(error), request, route)
-        except Exception:
-            log.exception("request_failed", request_id=request.id)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log its place
+            _log_failure(error, request)
             return _refused(Refused(500, *FAILED), request, route)
 
     def _check_type(self, route: Route, headers: Mapping[bytes, bytes]) -> None:
@@ -180,8 +198,8 @@ class Gate:
         caught = _Caught()
         try:
             await self._app(scope, receive, caught)
-        except Exception:
-            log.exception("request_failed", request_id=request.id)
+        except Exception as error:  # noqa: BLE001  # whatever it is, the caller gets an answer and the log its place
+            _log_failure(error, request)
             return _refused(Refused(500, *FAILED), request)
         if caught.status == 503:
             return _refused(Refused(503, *NOT_READY, headers=((b"retry-after", b"1"),)), request)
@@ -230,9 +248,28 @@ class _Caught:
         return Response(self._body, self.status, self._headers.get(b"content-type", JSON.encode()).decode(), kept)
 
 
+def _log_failure(error: Exception, request: Request) -> None:
+    """Which error and where, without its words, which may be the caller's."""
+    places = [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in traceback.extract_tb(error.__traceback__)]
+    log.error("request_failed", request_id=request.id, error=type(error).__name__, trace=places[-12:])
+
+
+def _twice(headers: Sequence[tuple[bytes, bytes]]) -> str | None:
+    """The name of a header that decides something and is there more than once."""
+    names = [name for name, _ in headers]
+    return next((name.decode() for name in _SINGLE if names.count(name) > 1), None)
+
+
 def _refused(refused: Refused, request: Request, route: Route | None = None) -> Response:
     encode = route.error if route else native_error
     return Response(encode(refused, request.id), refused.status, headers=refused.headers)
+
+
+def _check_origin(origin: bytes) -> None:
+    """Raises Refused for a page of another machine in a browser of this one, which needs no key to reach us."""
+    found = _ORIGIN.fullmatch(origin)
+    if not found or found[1].strip(b"[]") not in _LOOPBACK:
+        raise Refused(403, "foreign_page", "pages of other hosts may not call this service, because it asks for no key")
 
 
 def _request_id(headers: Mapping[bytes, bytes]) -> str:

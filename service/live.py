@@ -1,4 +1,4 @@
-"""The model that answers, and the thread that follows the champion pointer.
+"""The model that answers, the thread that follows the champion pointer, and the one that shows that the worker lives.
 
 A request takes `live` once and uses nothing else, so its answer, its record and its version agree. The follower loads a
 staged version beside the live one, reports whether it would answer, and replaces the reference when the pointer moves.
@@ -24,6 +24,7 @@ from lifecycle.records import LogSchema, ModelVersion, Pointer, Worker
 from service.metrics import ServiceMetrics
 
 RETRY_SECONDS = 5.0
+STOP_SECONDS = 2.0
 log = structlog.get_logger(__name__)
 
 
@@ -59,7 +60,7 @@ class Live:
 
 
 class Follower:
-    """Keeps `live` at the champion. One per serving process; `start` begins its thread, `stop` ends it.
+    """Keeps `live` at the champion. One per serving process; `start` begins its threads, `stop` ends them.
 
     `refresh` is called at each look with the time of day: what else a worker follows, such as the keys.
     """
@@ -84,7 +85,10 @@ class Follower:
         self._poll_seconds = poll_seconds
         self._refresh = refresh
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="follower", daemon=True)
+        self._threads = [
+            threading.Thread(target=self._run, args=(step,), name=step.__name__, daemon=True)
+            for step in (self.follow, self.beat)
+        ]
         self._staged: models.Model | None = None
         self._swapped_at: int | None = None
         self._reported_at = 0
@@ -92,40 +96,49 @@ class Follower:
 
     def start(self) -> None:
         """Take the first look here, so that a worker that begins to accept connections has its model already."""
-        self._look()
-        self._thread.start()
+        for step in (self.beat, self.follow):
+            self._try(step)
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
+        """End the threads; one that is loading a model is not waited for."""
         self._stop.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join(STOP_SECONDS)
 
     def follow(self) -> None:
-        """One look at the pointer; everything the thread does."""
+        """One look at the pointer, and all that follows from it, which may take as long as loading a model."""
         pointer = self._ledger.pointer()
         self._follow_staged(pointer)
         if pointer.version is not None and self._behind(pointer) and self._clock.now() >= self._retry_at:
             self._swap(pointer.version, pointer.generation)
-        if self._clock.now() - self._reported_at >= HEARTBEAT_SECONDS * 1e6:
+
+    def beat(self) -> None:
+        """What must not wait for a model that is being loaded: sealing, keys, and the sign of life."""
+        now = self._clock.now()
+        self._feature_log.seal_if_old()
+        self._refresh(now)
+        if now - self._reported_at >= HEARTBEAT_SECONDS * 1e6:
             self._report()
-            if self._staged:
-                self._ledger.acknowledge(self.worker, self._staged.number, None, self._clock.now())
+            staged = self._staged
+            if staged:
+                self._ledger.acknowledge(self.worker, staged.number, None, now)
 
     def _behind(self, pointer: Pointer) -> bool:
         return self.live is None or self.live.generation != pointer.generation
 
-    def _run(self) -> None:
+    def _run(self, step: Callable[[], None]) -> None:
         while not self._clock.wait(self._stop, self._poll_seconds):
-            self._look()
+            self._try(step)
 
-    def _look(self) -> None:
+    def _try(self, step: Callable[[], None]) -> None:
         try:
-            self._feature_log.seal_if_old()
-            self._refresh(self._clock.now())
-            self.follow()
+            step()
         except StoreUnavailable as error:
-            log.warning("pointer_not_read", error=str(error))
+            log.warning("ledger_not_reached", step=step.__name__, error=str(error))
         except Exception:
-            log.exception("follower_step_failed")  # the next look may succeed; the live model keeps answering
+            log.exception("step_failed", step=step.__name__)  # the next may succeed; the live model keeps answering
 
     def _follow_staged(self, pointer: Pointer) -> None:
         number = pointer.staged

@@ -3,11 +3,13 @@
 Labels come from closed sets only. The files of processes that died keep their counts and lose their gauges.
 """
 
+import fcntl
 import os
 from pathlib import Path
 
 import psutil
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest, values
+from prometheus_client.mmap_dict import MmapedDict
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 PROTOCOLS = (
@@ -24,7 +26,39 @@ PROTOCOLS = (
     "other",
 )
 CONNECTION_REASONS = ("request_timeout", "headers_too_large", "malformed_request", "upgrade_refused")
+OTHER = "other"
+GONE = "gone"
+"""Stands for all processes that died, in the names of their files."""
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+
+
+def _sweep(folder: Path) -> None:
+    """Forget the gauges of dead processes, and add their counts to those of all that died before.
+
+    So there are as many files as there are live workers, and one more of each kind, however many died.
+    """
+    for path in folder.glob("*_*.db"):
+        kind, _, process = path.stem.rpartition("_")
+        if process == GONE or psutil.pid_exists(int(process)):
+            continue
+        if kind.startswith("gauge"):
+            mark_process_dead(int(process), str(folder))
+        else:
+            _take_in(path, folder / f"{kind}_{GONE}.db")
+
+
+def _take_in(path: Path, sum_path: Path) -> None:
+    """Add what `path` counted to `sum_path`, whole or not at all, and delete it."""
+    made = sum_path.with_suffix(".new")
+    made.unlink(missing_ok=True)
+    total = MmapedDict(str(made))
+    for source in filter(Path.exists, (sum_path, path)):
+        for key, value, at, _ in MmapedDict.read_all_values_from_file(str(source)):
+            counted, _ = total.read_value(key)
+            total.write_value(key, counted + value, at)
+    total.close()
+    path.unlink()
+    made.replace(sum_path)
 
 
 def _keep_process_id() -> None:
@@ -76,8 +110,9 @@ class ServiceMetrics:
         self._of_version: dict[int, Counter] = {}
 
     def answered(self, protocol: str, status: int, seconds: float) -> None:
-        """One request of `protocol` (of PROTOCOLS) was answered."""
-        requests, took = self._answered[protocol, status // 100]
+        """One request was answered; a protocol that is not of PROTOCOLS counts as other."""
+        hundred = status // 100
+        requests, took = self._answered.get((protocol, hundred)) or self._answered[OTHER, hundred]
         requests.inc()
         took.observe(seconds)
 
@@ -119,10 +154,9 @@ class ServiceMetrics:
     def expose() -> bytes:
         """The text format over all processes of this server."""
         folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-        for path in folder.glob("gauge_live*.db"):
-            pid = int(path.stem.rsplit("_", 1)[1])
-            if not psutil.pid_exists(pid):
-                mark_process_dead(pid, str(folder))
+        with (folder / "sweep.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # two workers that are scraped at once must not both take a file in
+            _sweep(folder)
         registry = CollectorRegistry()
         MultiProcessCollector(registry, str(folder))
         return generate_latest(registry)

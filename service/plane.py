@@ -4,6 +4,7 @@ Every protocol goes through here: same contract, same model reference (taken onc
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,10 @@ from typing import Any, Literal
 
 import structlog
 
+from lifecycle.checking import MOST_PROBLEMS
 from lifecycle.clock import from_datetime
 from lifecycle.contract import Columns, Scalar
-from lifecycle.errors import InputRejected, ModelUnavailable, StoreUnavailable
+from lifecycle.errors import InputRejected, ModelUnavailable, Problem, StoreUnavailable
 from lifecycle.ids import is_uuid7, milliseconds_of, uuid7s
 from lifecycle.ports import Clock, FeatureLog
 from lifecycle.records import Label, PredictionBatch
@@ -126,10 +128,22 @@ class DataPlane:
 
     async def _answer(self, live: Live, columns: Columns, count: int, request: Request) -> Answers:
         began = time.perf_counter_ns()
-        if count <= live.model.runtime.inline_rows:
-            labels, scores = live.model.runtime.predict(columns)
-        else:
-            labels, scores = await self._apart(live, columns)
+        try:
+            if count <= live.model.runtime.inline_rows:
+                labels, scores = live.model.runtime.predict(columns)
+            else:
+                labels, scores = await self._apart(live, columns)
+        except Refused:
+            raise
+        except Exception as error:
+            # An estimator may raise for what the contract allows, such as a category that its encoder never saw. What it
+            # says can hold the caller's values, so it stays out of the log.
+            log.warning("prediction_failed", request_id=request.id, version=live.version, error=type(error).__name__)
+            raise InputRejected(
+                f"version {live.version} of the model cannot answer these rows; `evenkeel models show {live.version}` says "
+                "what it was not able to answer when it was registered"
+            ) from error
+        _check_finite(labels if live.model.contract.target.is_regression else (), scores)
         ids = uuid7s(count)
         batch = PredictionBatch(
             request_id=request.id,
@@ -189,6 +203,9 @@ class DataPlane:
         Raises ModelUnavailable without a model, StoreUnavailable when they cannot be recorded.
         """
         live = self.live(request)
+        if len(labels) > self.limits.rows:
+            message = f"a request takes at most {self.limits.rows} labels, not {len(labels)}; send several"
+            raise Refused(413, "too_large", message)
         accepted: list[Label] = []
         rejected: list[Rejection] = []
         for item in labels:
@@ -235,6 +252,19 @@ class DataPlane:
         return Label(identifier, stored, observed, now, key_id)
 
 
+def _check_finite(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> None:
+    """Raises InputRejected for rows whose answer is no number, as when a value far off makes the model overflow."""
+    for numbers in (values, *scores.values()):
+        if not math.isfinite(sum(numbers)):
+            rows = [index for index, number in enumerate(numbers) if not math.isfinite(number)]
+            problems = tuple(Problem(row, None, "gets no finite answer from the model") for row in rows)
+            if problems:
+                raise InputRejected(
+                    f"{len(rows)} row(s) get no finite answer from the model; look for values far outside what it knows",
+                    problems[:MOST_PROBLEMS],
+                )
+
+
 def _could_be_ours(identifier: str, since: int, now: int) -> bool:
     """Whether a prediction may have this id: made after the first version, and not in a time yet to come.
 
@@ -248,7 +278,12 @@ def _could_be_ours(identifier: str, since: int, now: int) -> bool:
 def _moment(value: object, now: int) -> int:
     if value is None:
         return now
+    if not isinstance(value, str):
+        raise InputRejected("observed_at is not a text")
     try:
-        return from_datetime(datetime.fromisoformat(str(value)))
+        observed = from_datetime(datetime.fromisoformat(value))
     except (ValueError, OverflowError) as error:
         raise InputRejected("observed_at is not a date and time in ISO 8601") from error
+    if not 0 <= observed <= now + SLACK_MILLISECONDS * 1000:
+        raise InputRejected("observed_at is before 1970 or in a time yet to come")
+    return observed

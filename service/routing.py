@@ -13,7 +13,9 @@ class Routes:
     """All routes of the service. Two routes of one method and path are a mistake, and raise ValueError."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
-        self.all = tuple(routes)
+        found = list(routes)
+        claimed = {(route.method, route.path) for route in found if route.claimed}
+        self.all = tuple(route for route in found if route.claimed or (route.method, route.path) not in claimed)
         self._exact: dict[tuple[str, str], Route] = {}
         self._patterns: list[tuple[re.Pattern[str], Route]] = []
         for route in self.all:

@@ -55,11 +55,15 @@ class JsonRefused(InputRejected):
 
 @dataclass(frozen=True)
 class JsonLimits:
-    """How deep lists and objects may nest, how many keys one object may have, how long a number may be written."""
+    """How deep lists and objects may nest, how many keys an object may have, how long a number and how many of both there are.
+
+    Lists and objects are counted before anything is made of them: each costs a hundred times the two bytes that ask for it.
+    """
 
     depth: int = 32
     keys: int = 10_000
     number: int = 100
+    containers: int = 200_000
 
     @cached_property
     def long_number(self) -> bytes:
@@ -92,6 +96,10 @@ def decode(body: bytes, limits: JsonLimits = LIMITS) -> Any:
 
     Raises MalformedJson, or JsonRefused for duplicate keys, NaN, infinities and what exceeds `limits`.
     """
+    if len(body) > limits.containers and body.count(b"[") + body.count(b"{") > limits.containers:
+        raise JsonRefused(
+            f"there are more than {limits.containers} lists and objects; send fewer rows at a time", "the body"
+        )
     try:
         tree = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -24,7 +24,7 @@ class EstimatorRuntime:
             return [str(value) for value in self.estimator.predict(frame)], {}
         known = [str(name) for name in self.estimator.classes_]
         values = np.asarray(self.estimator.predict_proba(frame), dtype=np.float64)
-        labels = [known[index] for index in values.argmax(axis=1)]
+        labels = [str(value) for value in self.estimator.predict(frame)]  # not always the likeliest: see thresholds
         nothing = [0.0] * len(frame)
         return labels, {
             name: values[:, known.index(name)].tolist() if name in known else nothing for name in target.class_texts

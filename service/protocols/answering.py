@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from service.exchange import JSON, Refused, Request
+from service.exchange import Refused, Request
 from service.plane import Answers, DataPlane
 from service.protocols.rows import described, malformed
 
@@ -26,15 +26,6 @@ def check_version(asked: str | None, live: int) -> None:
     """Raises Refused when `asked`, a number as the path writes it, is not `live`. TorchServe writes 7 as 7.0."""
     if asked is not None and asked.removesuffix(".0") != str(live):
         raise Refused(404, VERSION_NOT_FOUND, f"that version is not live; version {live} is")
-
-
-def check_no_page(request: Request) -> None:
-    """Raises Refused for a body that is not said to be JSON when a page in a browser sent it.
-
-    Pages can send such bodies anywhere without asking first, behind their reader's back; browsers say whose page it was.
-    """
-    if request.media_type() != JSON and b"origin" in request.headers:
-        raise Refused(415, "unsupported_media_type", f"send {JSON}, and say so in the header Content-Type")
 
 
 def identified(answers: Answers) -> Sequence[tuple[bytes, bytes]]:

@@ -44,7 +44,8 @@ def read(body: bytes, names: Sequence[str], limit: int) -> Stream:
     """
     try:
         _survey(body, limit)
-        reader = ipc.open_stream(pa.py_buffer(body), options=_READING)
+        source = pa.BufferReader(pa.py_buffer(body))
+        reader = ipc.open_stream(source, options=_READING)
         batches = list(reader)
         for batch in batches:
             batch.validate(full=True)
@@ -54,6 +55,8 @@ def read(body: bytes, names: Sequence[str], limit: int) -> Stream:
             "the body is not one stream of Arrow record batches, or is damaged; write it with an IPC stream writer"
         )
         raise Refused(400, "malformed_arrow", message) from error
+    if source.tell() < len(body):
+        raise Refused(400, "malformed_arrow", "something follows the stream; send one stream and nothing else")
     if len(set(found)) < len(found):
         raise Refused(400, "malformed_arrow", "the stream has two columns of one name; send each column once")
     usable = frozenset(names)

@@ -13,7 +13,7 @@ from lifecycle.contract import Contract
 from service.exchange import JSON, Operation, Refused, Request, Response, Route, json_response
 from service.plane import DataPlane
 from service.protocols import schemas
-from service.protocols.answering import check_classes, check_model, check_no_page, identified, values
+from service.protocols.answering import check_classes, check_model, identified, values
 from service.protocols.rows import Given, RowReader, malformed, object_of, one_of, predict
 from service.strict_json import decode
 
@@ -62,7 +62,6 @@ class TensorFlowProtocol:
 
     async def predict(self, request: Request) -> Response:
         """`{"instances"}` gives `{"predictions"}`, `{"inputs"}` gives `{"outputs"}`."""
-        check_no_page(request)
         self._check(request)
         content = object_of(decode(request.body))
         probabilities = self._signature(content, request) == PROBABILITIES

@@ -111,9 +111,6 @@ class V2Protocol:
 
     async def infer(self, request: Request) -> Response:
         """Tensors of features give tensors of answers."""
-        if b"content-type" not in request.headers and b"origin" in request.headers:
-            # A page in a browser can send this anywhere without asking first; no client of the protocol is a page.
-            raise Refused(415, "unsupported_media_type", f"send {JSON}, and say so in the header Content-Type")
         live = self._asked(request)
         signature = self._signature(live)
         body = request.body

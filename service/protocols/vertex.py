@@ -33,9 +33,26 @@ class VertexProtocol:
         health = Operation("Whether a model is live.", {}, {JSON: schemas.ANY_OBJECT})
         return [
             Route(
-                "POST", self._predict_route, self.predict, self.name, "predict", asked, native_error, frozenset({JSON})
+                "POST",
+                self._predict_route,
+                self.predict,
+                self.name,
+                "predict",
+                asked,
+                native_error,
+                frozenset({JSON}),
+                claimed=self._predict_route != PREDICT_ROUTE,
             ),
-            Route("GET", self._health_route, self.health, "other", "open", health, native_error),
+            Route(
+                "GET",
+                self._health_route,
+                self.health,
+                "other",
+                "open",
+                health,
+                native_error,
+                claimed=self._health_route != HEALTH_ROUTE,
+            ),
         ]
 
     async def predict(self, request: Request) -> Response:

@@ -461,9 +461,11 @@ ESTIMATORS: dict[str, Change] = {
 
 
 def kinds(found: Sequence[Corruption]) -> Iterator[Corruption]:
-    """The first of each kind."""
+    """The first of each kind; of those that are crafted, all that could run or hang, and one of each other group."""
     seen: set[str] = set()
     for corruption in found:
-        if corruption.kind not in seen:
-            seen.add(corruption.kind)
+        group, _, _ = corruption.kind.partition(":")
+        name = corruption.kind if group in {"graph", "estimator"} else group
+        if name not in seen:
+            seen.add(name)
             yield corruption

@@ -32,7 +32,7 @@ class Judge:
     def __init__(self, description: Document) -> None:
         self._paths = description["paths"]
         self._errors = {
-            prefix: jsonschema_rs.validator_for(schema) for prefix, schema in error_shapes(description).items()
+            prefix: jsonschema_rs.validator_for(dict(schema)) for prefix, schema in error_shapes(description).items()
         }
 
     def objections(self, asked: Asked, told: Told) -> list[str]:

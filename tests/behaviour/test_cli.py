@@ -85,7 +85,9 @@ def test_help_lists_every_command(running: RunningProject) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_what_it_is_for(running: RunningProject, command: str) -> None:
-    assert_fine(running.cli(command, "--help", project=False), {"init": "--target", "keys": "revoke"}.get(command, "--project"))
+    assert_fine(
+        running.cli(command, "--help", project=False), {"init": "--target", "keys": "revoke"}.get(command, "--project")
+    )
 
 
 def test_replay_says_what_came_of_it(replayed: dict[str, Any]) -> None:

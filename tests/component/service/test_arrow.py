@@ -59,6 +59,13 @@ def test_a_stream_gives_the_native_answer(open_worker: Worker) -> None:
     assert {name: list(values) for name, values in batch.columns.items()} == TABLE.to_pydict()
 
 
+@pytest.mark.parametrize("after", [stream(TABLE), b"xxxx", b"\0" * 8], ids=["stream", "bytes", "zeros"])
+def test_nothing_may_follow_the_stream(open_worker: Worker, after: bytes) -> None:
+    response = open_worker.ask("POST", "/predict", content=stream(TABLE) + after, headers=HEADERS)
+    assert (response.status_code, response.json()["error"]["code"]) == (400, "malformed_arrow")
+    assert open_worker.log.predictions == []
+
+
 def test_a_stream_comes_back_where_it_is_accepted(open_worker: Worker) -> None:
     response = open_worker.ask("POST", "/predict", content=stream(TABLE), headers=BACK | {"x-request-id": "r7"})
     assert (response.status_code, response.headers["content-type"]) == (200, ARROW)

@@ -196,6 +196,25 @@ def test_a_caller_that_leaves_before_the_body_ends_is_not_a_failure(worker: Work
     assert sent[0]["status"] == 400
 
 
+@pytest.mark.parametrize("name", ["content-type", "x-api-key", "authorization", "content-encoding"])
+def test_a_header_that_decides_something_may_be_there_once(worker: Worker, name: str) -> None:
+    twice = [("content-type", "application/json"), (name, "a"), (name, "b")]
+    assert_refused(worker.ask("POST", "/predict", content=b"{}", headers=twice), 400, "malformed_request")
+
+
+@pytest.mark.parametrize(
+    "origin", ["https://evil.example", "null", "http://localhost.evil.example", "http://evil@localhost"]
+)
+def test_a_page_of_another_host_cannot_call_a_service_that_asks_for_no_key(worker: Worker, origin: str) -> None:
+    response = worker.ask("POST", "/predict", json={"rows": [ROW]}, headers={"origin": origin})
+    assert_refused(response, 403, "foreign_page")
+
+
+@pytest.mark.parametrize("origin", ["http://localhost:8080", "http://127.0.0.1", "https://[::1]:3000"])
+def test_a_page_of_this_machine_may_call(worker: Worker, origin: str) -> None:
+    assert worker.ask("POST", "/predict", json={"rows": [ROW]}, headers={"origin": origin}).status_code == 200
+
+
 def test_what_is_not_http_passes(worker: Worker) -> None:
     seen: list[str] = []
 

@@ -1,5 +1,6 @@
 """The follower: what is live is always a version that loaded whole, and is the champion as soon as that is possible."""
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -27,6 +28,7 @@ def test_before_the_first_promotion_nothing_is_live_but_the_worker_is_known(
 ) -> None:
     worker = Worker(tmp_path, published)
     worker.follower.follow()
+    worker.follower.beat()
     assert worker.follower.live is None
     assert reported(worker) == (None, 0)
 
@@ -103,7 +105,7 @@ def test_an_acknowledgement_is_repeated_with_every_heartbeat(worker: Worker) -> 
     worker.ledger.stage(2)
     worker.follower.follow()
     worker.clock.advance(1)
-    worker.follower.follow()
+    worker.follower.beat()
     assert worker.follower.worker in worker.ledger.acknowledgements(2)
 
 
@@ -158,6 +160,7 @@ def test_a_damaged_first_champion_leaves_the_worker_without_a_model(tmp_path: Pa
     worker = Worker(tmp_path, published)
     worker.damage(1)
     worker.promote(1)
+    worker.follower.beat()
     assert worker.follower.live is None
     assert reported(worker) == (None, 0)
 
@@ -195,10 +198,10 @@ def test_a_version_that_answers_its_golden_rows_differently_is_refused(worker: W
 def test_a_worker_reports_itself_once_a_heartbeat(worker: Worker) -> None:
     began = worker.clock.now()
     worker.clock.advance(0.5)
-    worker.follower.follow()
+    worker.follower.beat()
     assert worker.ledger.workers(0)[0].heartbeat_at == began
     worker.clock.advance(0.5)
-    worker.follower.follow()
+    worker.follower.beat()
     assert worker.ledger.workers(0)[0].heartbeat_at == worker.clock.now()
 
 
@@ -254,6 +257,36 @@ def test_a_worker_that_cannot_read_the_ledger_yet_starts_all_the_same(worker: Wo
     fresh.stop()
 
 
+class Slow(Follower):
+    """Takes until `loaded` is set to load a version."""
+
+    loaded = threading.Event()
+
+    def _load(self, number: int) -> models.Model:
+        assert self.loaded.wait(10)
+        return super()._load(number)
+
+
+def test_a_worker_that_is_loading_shows_that_it_lives(threaded: Worker) -> None:
+    """Otherwise a promotion would take it for dead, and go on without it."""
+    looks: list[int] = []
+    slow = Slow(
+        threaded.ledger, threaded.store, threaded.log, SystemClock(), threaded.metrics, 0.005, refresh=looks.append
+    )
+    slow.live = threaded.follower.live
+    for thread in slow._threads:
+        thread.start()
+    threaded.ledger.stage(2)
+    began = SystemClock().now()
+    assert soon(
+        lambda: any(item.id == slow.worker and item.heartbeat_at > began for item in threaded.ledger.workers(0))
+    )
+    assert slow.worker not in threaded.ledger.acknowledgements(2)
+    slow.loaded.set()
+    assert soon(lambda: slow.worker in threaded.ledger.acknowledgements(2))
+    slow.stop()
+
+
 def test_stopping_ends_the_thread(threaded: Worker) -> None:
     threaded.follower.stop()
-    assert not threaded.follower._thread.is_alive()
+    assert not any(thread.is_alive() for thread in threaded.follower._threads)

@@ -253,6 +253,44 @@ def test_what_takes_longer_than_the_deadline_is_refused_and_never_recorded(
     assert [batch.ids for batch in worker.log.predictions] == [answers.ids], "the late one was never recorded"
 
 
+class Raises:
+    """A runtime that cannot answer, and says why in the caller's words."""
+
+    def __init__(self, inline_rows: int) -> None:
+        self.inline_rows = inline_rows
+
+    def predict(self, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
+        raise ValueError(f"Found unknown categories {columns}")
+
+
+@pytest.mark.parametrize("inline_rows", [0, 1], ids=["thread", "inline"])
+def test_rows_that_the_model_cannot_answer_are_refused_without_their_words_in_the_log(
+    worker: Worker, inline_rows: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    live = worker.plane.live(request())
+    worker.follower.live = replace(live, model=replace(live.model, runtime=Raises(inline_rows)))
+    with pytest.raises(InputRejected, match="version 1 of the model cannot answer these rows"):
+        worker.predict({"a": 123.456, "b": 1.0})
+    assert worker.log.predictions == []
+    printed = capsys.readouterr().out
+    assert "prediction_failed" in printed
+    assert "123.456" not in printed
+
+
+def test_an_answer_that_is_no_number_is_refused_and_never_recorded(tmp_path: Path) -> None:
+    worker = Worker(tmp_path, publish(tmp_path / "published", "regression", 1))
+    worker.promote(1)
+    with pytest.raises(InputRejected, match="no finite answer") as caught:
+        worker.predict(ROW, {"a": 9.9e307, "b": 9.9e307})
+    assert [problem.row for problem in caught.value.problems] == [1]
+    assert worker.log.predictions == []
+
+
+def test_more_labels_than_rows_in_a_request_are_refused(worker: Worker) -> None:
+    with pytest.raises(Refused, match="at most 20 labels, not 21"):
+        feedback(worker, *[{}] * (LIMITS.rows + 1))
+
+
 def test_labels_are_taken_in_their_stored_form(worker: Worker) -> None:
     known = identifier(worker, -5)
     assert feedback(worker, {"id": known, "label": "yes"}) == (1, [])
@@ -304,7 +342,9 @@ def test_what_cannot_name_a_prediction_is_rejected_and_not_repeated(worker: Work
         ({"label": None}, "not one of the model's 2 classes"),
         ({"label": {"a": 1}}, "not one of the model's 2 classes"),
         ({"label": "yes", "observed_at": "yesterday"}, "observed_at is not a date and time in ISO 8601"),
-        ({"label": "yes", "observed_at": 12}, "observed_at is not a date and time in ISO 8601"),
+        ({"label": "yes", "observed_at": 12}, "observed_at is not a text"),
+        ({"label": "yes", "observed_at": "0001-01-01"}, "observed_at is before 1970 or in a time yet to come"),
+        ({"label": "yes", "observed_at": "9999-12-31"}, "observed_at is before 1970 or in a time yet to come"),
     ],
 )
 def test_a_label_that_cannot_be_kept_is_rejected_by_id(worker: Worker, content: dict[str, Any], reason: str) -> None:

@@ -170,14 +170,6 @@ def test_the_content_type_may_be_left_to_the_client_s_library(worker: Worker, he
     assert worker.ask("POST", PREDICT, content=body, headers=headers).json() == {"predictions": ["yes", "no"]}
 
 
-@pytest.mark.parametrize("headers", [{}, FORM, {"content-type": "text/plain"}], ids=["none", "form", "text"])
-def test_a_page_in_a_browser_cannot_ask_behind_its_reader_s_back(worker: Worker, headers: dict[str, str]) -> None:
-    body = json.dumps({"instances": ARRAYS}).encode()
-    response = worker.ask("POST", PREDICT, content=body, headers=headers | {"origin": "https://example.org"})
-    assert (response.status_code, list(response.json())) == (415, ["error"])
-    assert worker.log.predictions == []
-
-
 def test_other_content_types_are_refused_in_the_protocol_s_shape(worker: Worker) -> None:
     response = worker.ask("POST", PREDICT, content=b"--x", headers={"content-type": "multipart/form-data; boundary=x"})
     assert (response.status_code, list(response.json())) == (415, ["error"])

@@ -75,6 +75,14 @@ def test_the_platform_names_the_routes(worker: Worker) -> None:
     assert worker.ask("POST", "/vertex/predict", json={"instances": ROWS}).status_code == 404
 
 
+def test_a_route_of_the_platform_s_takes_the_place_of_another_protocol_s(worker: Worker) -> None:
+    """As Vertex names them in practice."""
+    vertex = from_environment(worker.plane, {"AIP_PREDICT_ROUTE": "/predict", "AIP_HEALTH_ROUTE": "/health"})
+    worker.routes = Routes([*worker.routes.all, *vertex.routes()])
+    assert worker.ask("POST", "/predict", json={"instances": ROWS}).json() == {"predictions": ["yes", "no"]}
+    assert worker.ask("GET", "/health").json()["status"] == "ready"
+
+
 def test_without_the_platform_the_routes_are_the_documented_ones(worker: Worker) -> None:
     expected = [(route.method, route.path) for route in VertexProtocol(worker.plane).routes()]
     assert expected == [("POST", "/vertex/predict"), ("GET", "/vertex/health")]

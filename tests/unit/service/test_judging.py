@@ -1,6 +1,7 @@
 """The judge of fuzzed answers: it objects to everything that the service promises not to do."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,7 +29,7 @@ NATIVE = {"error": {"code": "c", "message": "m", "details": []}, "request_id": "
 
 def told(status: int = 200, content: object = None, **changes: Any) -> Told:
     body = json.dumps({"predictions": []} if content is None else content).encode()
-    return Told(**{"status": status, "content_type": JSON, "body": body, "seconds": 0.1} | changes)
+    return replace(Told(status, JSON, body, 0.1), **changes)
 
 
 def objections(answer: Told, path: str = "/predict") -> list[str]:

@@ -52,3 +52,13 @@ def test_rows_are_counted_by_the_version_that_answered(second: dict[str, float])
 def test_the_version_of_a_dead_process_is_not_served_any_more(second: dict[str, float]) -> None:
     assert second["evenkeel_served_version_lowest"] == 2
     assert second["evenkeel_served_version_highest"] == 2
+
+
+def test_however_many_processes_died_their_counts_are_in_one_file_of_each_kind(tmp_path: Path) -> None:
+    for version in (1, 2, 3):
+        found = exposed(tmp_path, version)
+    assert found['evenkeel_requests_total{protocol="native",status_class="2xx"}'] == 3
+    assert found['evenkeel_request_seconds_count{protocol="native"}'] == 3
+    assert found['evenkeel_predictions_total{version="1"}'] == 3
+    kinds = [path.stem.rpartition("_")[0] for path in tmp_path.glob("*.db")]
+    assert kinds.count("counter") == kinds.count("histogram") == 2, "one of the dead, and one of the last to end"

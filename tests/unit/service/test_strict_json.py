@@ -283,3 +283,11 @@ def test_strict_reading_passes_the_check() -> None:
 @pytest.mark.parametrize("read", BROKEN.values(), ids=BROKEN)
 def test_readers_that_are_not_strict_do_not_pass_the_check(read: Callable[[bytes], Any]) -> None:
     assert not right(read)
+
+
+def test_lists_and_objects_are_counted_before_any_is_made() -> None:
+    most = JsonLimits(containers=1_000)
+    assert len(decode(b"[" + b"[]," * 998 + b"[]]", most)) == 999
+    with pytest.raises(JsonRefused, match="more than 1000 lists and objects"):
+        decode(b"[" + b"[]," * 1_000 + b"[]]", most)
+    assert len(decode(b"[" + b"1," * 5_000 + b"1]", most)) == 5_001
