@@ -150,6 +150,7 @@ class Follower:
         if self._staged and self._staged.number == number:
             return
         problem = None
+        self._staged = None  # before the next is loaded, so that there are never three
         try:
             self._staged = self._load(number)
         except ArtefactRejected as error:

@@ -1,23 +1,27 @@
 """What a segment holds, byte by byte: a magic line, then frames of length, CRC-32C and payload.
 
-A payload is one kind byte and JSON. The first frame is the header; a schema frame precedes the first batch that needs
+A payload is one kind byte and JSON, for bulk followed by arrays of numbers. The first frame is the header; a schema frame precedes the first batch that needs
 it, so a segment can be read without anything else, and a batch need not name its columns again. Reading never raises on
 damaged bytes: it counts them.
 """
 
+import math
 import struct
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import google_crc32c
+import numpy as np
 import orjson
 
 from lifecycle.records import Label, LogSchema, PredictionBatch
 
 MAGIC = b"evenkeel-segment-2\n"
-_PREFIX = struct.Struct("<II")
-FrameKind = Literal[b"h", b"s", b"p", b"l"]
+_PREFIX, _LENGTH = struct.Struct("<II"), struct.Struct("<I")
+COLUMNS = 7
+"""Where a batch has its columns."""
+FrameKind = Literal[b"h", b"s", b"p", b"a", b"l"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +51,10 @@ class SegmentContents:
 
 def encode(kind: FrameKind, record: object) -> bytes:
     """One frame: length, checksum, kind, JSON."""
-    payload = kind + orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _frame(kind + orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY))
+
+
+def _frame(payload: bytes) -> bytes:
     return _PREFIX.pack(len(payload), google_crc32c.value(payload)) + payload
 
 
@@ -60,24 +67,49 @@ def encode_schema(schema: LogSchema) -> bytes:
 
 
 def encode_predictions(batch: PredictionBatch) -> bytes:
-    """The batch as a list: columns and probabilities without names, in the order of its schema."""
-    return encode(
-        b"p",
-        (
-            batch.request_id,
-            batch.at,
-            batch.model,
-            batch.version,
-            batch.generation,
-            batch.protocol,
-            batch.ids,
-            list(batch.columns.values()),
-            batch.predictions,
-            list(batch.probabilities.values()),
-            batch.latency_us,
-            batch.key_id,
-        ),
+    """The batch as a list: columns and probabilities without names, in the order of its schema.
+
+    Arrays of float64 follow the JSON as they are, and have a length in it: numbers in text cost more than all the rest.
+    """
+    columns = list(batch.columns.values())
+    arrays: list[bytes] = []
+    if len(batch.ids) > 1:
+        for index, values in enumerate(columns):
+            if type(values) is np.ndarray and values.dtype == np.float64:
+                columns[index] = len(values)
+                arrays.append(values.tobytes())
+    record = (
+        batch.request_id,
+        batch.at,
+        batch.model,
+        batch.version,
+        batch.generation,
+        batch.protocol,
+        batch.ids,
+        columns,
+        batch.predictions,
+        list(batch.probabilities.values()),
+        batch.latency_us,
+        batch.key_id,
     )
+    if not arrays:
+        return encode(b"p", record)
+    text = orjson.dumps(record, option=orjson.OPT_SERIALIZE_NUMPY)
+    return _frame(b"".join([b"a", _LENGTH.pack(len(text)), text, *arrays]))
+
+
+def _with_arrays(payload: bytes) -> list[Any]:
+    """The record of a frame of kind `a`, its arrays as lists, with None for what is missing."""
+    (length,) = _LENGTH.unpack_from(payload, 1)
+    at = 1 + _LENGTH.size + length
+    record: list[Any] = orjson.loads(payload[at - length : at])
+    columns = record[COLUMNS]
+    for index, count in enumerate(columns):
+        if isinstance(count, int):
+            numbers = np.frombuffer(payload, np.float64, count, at)
+            columns[index] = [None if math.isnan(number) else number for number in numbers.tolist()]
+            at += numbers.nbytes
+    return record
 
 
 def _batch(record: list[Any], schemas: dict[int, LogSchema]) -> PredictionBatch | None:
@@ -129,7 +161,7 @@ def read_segment(path: Path, *, sealed: bool) -> SegmentContents:
             else:
                 contents.corrupt_frames += 1
             continue
-        _take(contents, bytes(payload[:1]), orjson.loads(payload[1:]))
+        _take(contents, bytes(payload[:1]), bytes(payload))
     return contents
 
 
@@ -148,8 +180,9 @@ def _unreadable(contents: SegmentContents, size: int, *, sealed: bool) -> None:
         contents.torn_bytes += size
 
 
-def _take(contents: SegmentContents, kind: bytes, record: Any) -> None:
-    if kind == b"p":
+def _take(contents: SegmentContents, kind: bytes, payload: bytes) -> None:
+    record: Any = _with_arrays(payload) if kind == b"a" else orjson.loads(payload[1:])
+    if kind in (b"a", b"p"):
         batch = _batch(record, contents.schemas)
         if batch is None:
             contents.corrupt_frames += 1  # its schema frame was damaged, so its columns have no names

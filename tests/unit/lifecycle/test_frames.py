@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lifecycle.feature_log import frames
@@ -90,3 +91,20 @@ def test_predictions_whose_schema_is_damaged_are_counted_not_guessed(path: Path)
     assert contents.predictions == []
     assert contents.labels == LABELS
     assert contents.corrupt_frames == 3
+
+
+def test_arrays_are_kept_as_they_are_and_read_as_lists(path: Path) -> None:
+    kinds = {"x": "numeric", "town": "categorical", "y": "numeric", "n": "integer"}
+    schema = builders.schema(kinds=kinds)
+    numbers = np.array([0.1, -1e-300, np.nan, 1e300])
+    columns = {"x": numbers, "town": ["a", None, "b", "c"], "y": numbers[::-1].copy(), "n": np.arange(4)}
+    batch = builders.batch(4, columns=columns)
+    content = frames.encode_header(HEADER) + frames.encode_schema(schema) + frames.encode_predictions(batch)
+    (found,) = _read(path, content, sealed=True).predictions
+    assert found.columns == {
+        "x": [0.1, -1e-300, None, 1e300],
+        "town": ["a", None, "b", "c"],
+        "y": [1e300, None, -1e-300, 0.1],
+        "n": [0, 1, 2, 3],
+    }
+    assert found.ids == batch.ids
