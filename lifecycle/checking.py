@@ -49,7 +49,6 @@ class Checker:
         self._names = [field.name for field in self._fields]
         self._others = [field for field in self._fields if field.kind != "numeric"]
         self._number_names = [field.name for field in self._fields if field.kind == "numeric"]
-        self._number = Field("", "numeric", nullable=False)
         self._numbers: Callable[[dict[str, Any]], Sequence[Any]] = (
             itemgetter(*self._number_names) if len(self._number_names) > 1 else _none
         )
@@ -129,16 +128,25 @@ class Checker:
 
     def _one(self, row: dict[str, Any]) -> "Columns | None":
         """The columns of one row, or None when something is wrong with it."""
-        columns: Columns = dict.fromkeys(self._names)
-        rest = self._fields
-        try:
-            numbers = self._numbers(row)
-        except KeyError:
-            numbers = ()
-        if numbers and _proven(self._number, numbers) is not None:
-            columns.update(zip(self._number_names, [[value] for value in numbers], strict=True))
-            rest = self._others
-        for field in rest:
+        columns: Columns = dict.fromkeys(self._names) if self._others else {}
+        get = row.get
+        for name in self._number_names:
+            value = get(name, ABSENT)
+            if type(value) is float and -LARGEST_NUMBER < value < LARGEST_NUMBER:
+                columns[name] = [value]
+            else:
+                return self._one_of_all(row)
+        for field in self._others:
+            stored, problem = _convert(field, get(field.name, ABSENT))
+            if problem:
+                return None
+            columns[field.name] = [stored]
+        return columns
+
+    def _one_of_all(self, row: dict[str, Any]) -> "Columns | None":
+        """As `_one`, for a row with numbers that are missing or whole."""
+        columns: Columns = {}
+        for field in self._fields:
             stored, problem = _convert(field, row.get(field.name, ABSENT))
             if problem:
                 return None
