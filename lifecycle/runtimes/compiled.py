@@ -63,11 +63,12 @@ class CompiledRuntime:
         self._classes: list[str] = found["classes"]
         self._texts = contract.target.class_texts
         self._in_order = tuple(self._classes) == self._texts
-        answers: dict[str, Callable[[Any], Answers]] = {
-            "values": self._values,
-            "classes": self._labels,
-            "positive": self._positive,
-            "probabilities": self._probabilities,
+        # Functions, not bound methods, which would keep this object alive until the collector comes: sessions are large.
+        answers: dict[str, Callable[[CompiledRuntime, Any], Answers]] = {
+            "values": CompiledRuntime._values,
+            "classes": CompiledRuntime._labels,
+            "positive": CompiledRuntime._positive,
+            "probabilities": CompiledRuntime._probabilities,
         }
         self._answer = answers[found["output"]]
 
@@ -79,13 +80,13 @@ class CompiledRuntime:
     def predict(self, columns: Columns) -> Answers:
         rows = len(columns[self._names[0]])
         if rows == 1:
-            return self._answer(self._session.run(self._outputs, {self._input: self._row(columns)})[0])
+            return self._answer(self, self._session.run(self._outputs, {self._input: self._row(columns)})[0])
         matrix = self._matrix(columns, rows)
         parts = [
             self._session.run(self._outputs, {self._input: matrix[start : start + MOST_ROWS]})[0]
             for start in range(0, max(rows, 1), MOST_ROWS)
         ]
-        return self._answer(parts[0] if len(parts) == 1 else np.concatenate(parts))
+        return self._answer(self, parts[0] if len(parts) == 1 else np.concatenate(parts))
 
     def _row(self, columns: Columns) -> Matrix:
         values = [columns[name][0] for name in self._names]

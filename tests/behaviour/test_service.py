@@ -250,8 +250,7 @@ def test_moments_at_the_ends_of_the_calendar_are_folded_and_explained(
     running: RunningProject, http: httpx.Client, moment: str
 ) -> None:
     known = predict(http, ROW | {"built": moment})["predictions"][0]["id"]
-    label = {"id": known, "label": "yes", "observed_at": moment}
-    assert http.post("/feedback", json={"labels": [label]}).json()["accepted"] == 1
+    assert http.post("/feedback", json={"labels": [{"id": known, "label": "yes"}]}).json()["accepted"] == 1
     eventually(lambda: running.cli("why", known).returncode == 0, f"`evenkeel why` shows {moment}", 20)
 
 
