@@ -21,7 +21,7 @@ def test_rows_and_labels_are_those_the_model_was_trained_on(tmp_path: Path, name
     inference = infer(source, Wishes(target))
     contract = inference.contract
     checked = contract.check(request_rows(contract, source))
-    assert {column: checked[column] for column in contract.names} == inference.rows[list(contract.names)].to_dict(
+    assert {column: list(checked[column]) for column in contract.names} == inference.rows[list(contract.names)].to_dict(
         "list"
     )
     labels = [contract.label(label) for label in request_labels(contract, source)]
