@@ -24,6 +24,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from lifecycle.ids import uuid7
+from service.exchange import Answer
 
 LINGER_SECONDS = 0.5
 """How long a refused client may go on sending, for nothing, before the connection is closed."""
@@ -65,10 +66,6 @@ class Refusal(Exception):
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
         self.status, self.code = status, code
-
-
-Answer = tuple[int, bytes, bytes]
-"""Status; headers, each a line; body."""
 
 
 class Answering(Protocol):

@@ -70,6 +70,8 @@ class Refused(Exception):
         self.status, self.code, self.problems, self.headers = status, code, problems, headers
 
 
+Answer = tuple[int, bytes, bytes]
+"""Status; headers, each a line; body."""
 Handler = Callable[[Request], Awaitable[Response]]
 ErrorEncoder = Callable[[Refused, str], bytes]
 """A refusal and the request's id as the body that the protocol prescribes."""

@@ -16,13 +16,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lifecycle.errors import EvenkeelError
 from lifecycle.ids import uuid7
-from service.exchange import JSON, Refused, Request, Response, Route, media_type, native_error, refusal
-from service.metrics import ServiceMetrics
+from service.exchange import JSON, Answer, Refused, Request, Response, Route, media_type, native_error, refusal
+from service.metrics import OTHER, ServiceMetrics
 from service.routing import Routes
 
 FRAMEWORK = frozenset({"/livez", "/readyz", "/healthz", "/schema.json"})
 """Paths that BentoML answers."""
-OTHER = "other"
 NOT_FOUND = ("not_found", "there is nothing at this path; GET /docs.json lists the routes")
 NOT_ALLOWED = ("method_not_allowed", "this path does not take this method; GET /docs.json lists the routes")
 NOT_READY = ("not_ready", "the service is not ready to answer yet; try again shortly")
@@ -45,8 +44,6 @@ _SINGLE = (
     b"inference-header-content-length",
 )
 _HIDDEN = frozenset({b"server", b"x-bentoml-request-id", b"x-bentoml-trace-id", b"content-length", b"content-type"})
-Answer = tuple[int, bytes, bytes]
-"""Status; headers, each a line; body."""
 log = structlog.get_logger(__name__)
 
 

@@ -60,10 +60,6 @@ class Graph:
     def width(self, tensor: str) -> int:
         return self._widths[tensor]
 
-    def name_width(self, tensor: str, width: int) -> None:
-        """Say how many columns an adopted tensor has."""
-        self._widths[tensor] = width
-
     def columns(self, tensor: str, indices: Sequence[int]) -> str:
         """The chosen columns of `tensor`; `tensor` itself when they are all of it in order."""
         chosen = tuple(indices)
