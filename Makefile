@@ -8,7 +8,7 @@ PROJECT ?= .
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test unit lint types format demo up bench bench-serving fuzz torture-swap lock clean system-packages
+.PHONY: help setup test unit lint types format demo up bench bench-serving fuzz torture-swap torture-log lock clean system-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ fuzz: $(VENV)/.tools ## send 50,000 generated requests, and as many broken ones:
 
 torture-swap: $(VENV)/.tools ## swap the model 10,000 times under load
 	$(BIN)/python -m benchmarks.torture.swap --swaps 10000
+
+torture-log: $(VENV)/.tools ## kill 10,000 writers of the feature log, flip 50,000 bits of its files, fill its disk 100 times
+	$(BIN)/python -m benchmarks.torture.log $(OPTIONS)
 
 lock: $(VENV)/.tools ## rewrite the lock files from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" scripts/lock.sh

@@ -10,6 +10,7 @@ import typer
 
 from evenkeel import facts
 from evenkeel.choices import TaskChoice
+from evenkeel.log_command import log
 from lifecycle import logs
 from lifecycle.errors import EvenkeelError
 from lifecycle.records import Scope
@@ -25,6 +26,7 @@ models = typer.Typer(invoke_without_command=True)
 app.add_typer(models, name="models", help="Every model version; `show` tells all about one.")
 keys = typer.Typer(no_args_is_help=True)
 app.add_typer(keys, name="keys", help="Make, list and revoke the keys that callers of the service show.")
+app.add_typer(log, name="log", help="The feature log: newest rows, SQL, export, and bringing history in.")
 ProjectOption = Annotated[Path, typer.Option("--project", help="The project folder.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print facts as JSON.")]
 InsecureOption = Annotated[
@@ -59,6 +61,17 @@ def init(
     segment: Annotated[
         list[str] | None, typer.Option("--segment", help="A column that splits rows into segments.")
     ] = None,
+    subject: Annotated[
+        str | None, typer.Option("--subject", help="The column that says whom a row is about; kept as a pseudonym.")
+    ] = None,
+    pseudonymise: Annotated[
+        list[str] | None,
+        typer.Option("--pseudonymise", help="A column of which only pseudonyms are kept; may be repeated."),
+    ] = None,
+    unlogged: Annotated[
+        list[str] | None,
+        typer.Option("--unlogged", help="A feature that the model sees and the log does not keep; may be repeated."),
+    ] = None,
     task: Annotated[TaskChoice, typer.Option("--task", help="What kind of label it is.")] = "auto",
     name: Annotated[str | None, typer.Option("--name", help="The model's name; the folder's by default.")] = None,
     as_json: JsonOption = False,
@@ -67,7 +80,18 @@ def init(
     from evenkeel.init import InitOptions
     from evenkeel.init_command import run_init
 
-    options = InitOptions(target, time, identifier, tuple(drop or ()), tuple(segment or ()), task, name)
+    options = InitOptions(
+        target,
+        time,
+        identifier,
+        tuple(drop or ()),
+        tuple(segment or ()),
+        task,
+        name,
+        subject,
+        tuple(pseudonymise or ()),
+        tuple(unlogged or ()),
+    )
     run_init(directory, data, options, as_json=as_json)
 
 
@@ -220,11 +244,30 @@ def rollback(project: ProjectOption = HERE, as_json: JsonOption = False) -> None
 
 
 @app.command()
-def doctor(project: ProjectOption = HERE, as_json: JsonOption = False) -> None:
+def erase(
+    subject: Annotated[str, typer.Option("--subject", help="Whom to erase, as callers name them.")],
+    project: ProjectOption = HERE,
+    wait: Annotated[float, typer.Option("--wait", min=1, help="Seconds to wait until it is done.")] = 600.0,
+    as_json: JsonOption = False,
+) -> None:
+    """Erase all that is recorded about a subject, and prove it. Ends with 1 when anything of it is found."""
+    from evenkeel.erase_command import run_erase
+
+    raise typer.Exit(run_erase(project, subject, wait, as_json=as_json))
+
+
+@app.command()
+def doctor(
+    project: ProjectOption = HERE,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Read every byte of the feature log and compare every checksum.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
     """Check the project: configuration, stores, versions, folders. Ends with 1 when something needs care."""
     from evenkeel.doctor import run_doctor
 
-    raise typer.Exit(run_doctor(project, as_json=as_json))
+    raise typer.Exit(run_doctor(project, as_json=as_json, verify=verify))
 
 
 @keys.command("create")

@@ -64,6 +64,13 @@ def as_text(series: pd.Series) -> pd.Series:
     return _objects(texts, series)
 
 
+def id_texts(series: pd.Series) -> pd.Series:
+    """`series` as the service reads ids: text without blanks around it, whole numbers without a point, or None."""
+    values = series.tolist()
+    whole = [int(value) if isinstance(value, float) and value.is_integer() else value for value in values]
+    return as_text(_objects(whole, series))
+
+
 def moments(series: pd.Series) -> pd.Series:
     """`series` as something that sorts by time: moments (ISO 8601 or another usual notation), or numbers as they are.
 

@@ -1,8 +1,11 @@
-"""`evenkeel doctor`: looks at everything a project stands on and says, for each, whether it is well and what to do."""
+"""`evenkeel doctor`: looks at everything a project stands on and says, for each, whether it is well and what to do.
+
+With `--verify` it also reads every byte of the feature log and compares every checksum.
+"""
 
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
@@ -11,6 +14,8 @@ from evenkeel import show
 from lifecycle import models
 from lifecycle.config import load
 from lifecycle.errors import EvenkeelError
+from lifecycle.feature_log.rows import decode
+from lifecycle.feature_log.writer import OPEN, SEALED
 from lifecycle.ledger.connect import wal_is_safe
 from lifecycle.project import Project
 
@@ -26,9 +31,9 @@ class Finding:
     detail: str
 
 
-def run_doctor(path: Path, *, as_json: bool) -> int:
+def run_doctor(path: Path, *, as_json: bool, verify: bool = False) -> int:
     """Print the findings; 1 when any failed, else 0."""
-    found = examine(path)
+    found = examine(path, verify=verify)
     if as_json:
         show.as_json([asdict(finding) for finding in found])
     else:
@@ -36,8 +41,8 @@ def run_doctor(path: Path, *, as_json: bool) -> int:
     return int(any(finding.state == "failed" for finding in found))
 
 
-def examine(path: Path) -> list[Finding]:
-    """Every finding, in the order of what depends on what."""
+def examine(path: Path, *, verify: bool = False) -> list[Finding]:
+    """Every finding, in the order of what depends on what; with `verify` also what every byte of the feature log says."""
     try:
         load(path.resolve())
         project = Project.open(path)
@@ -49,9 +54,12 @@ def examine(path: Path) -> list[Finding]:
         "versions": _versions,
         "champion": _champion,
         "feature log": _feature_log,
+        "imports": _imports,
+        "erasures": _erasures,
         "disk": _disk,
     }
-    return [Finding("configuration", "ok", "read"), *(_run(what, check, project) for what, check in checks.items())]
+    found = [Finding("configuration", "ok", "read"), *(_run(what, check, project) for what, check in checks.items())]
+    return [*found, *_verified(project)] if verify else found
 
 
 def _run(what: str, check: Callable[[Project], Finding], project: Project) -> Finding:
@@ -103,6 +111,78 @@ def _feature_log(project: Project) -> Finding:
         detail = f"{status.quarantined_segments} damaged segment(s) are set aside in {project.tables.quarantine}"
         return Finding("feature log", "warning", detail)
     return Finding("feature log", "ok", f"{rows} rows")
+
+
+def _imports(project: Project) -> Finding:
+    from lifecycle.feature_log.imports import Imports
+
+    left = Imports(project.tables.folder).unfinished()
+    if left:
+        detail = f"{len(left)} import(s) were cut short after they were decided; the next fold publishes the rest"
+        return Finding("imports", "warning", detail)
+    return Finding("imports", "ok", "none is unfinished")
+
+
+def _erasures(project: Project) -> Finding:
+    left = [erasure for erasure in project.ledger.erasures() if erasure.finished_at is None]
+    if left:
+        detail = f"{len(left)} erasure(s) are not finished; a running fold finishes them, or `evenkeel fold` does"
+        return Finding("erasures", "warning", detail)
+    return Finding("erasures", "ok", "none is unfinished")
+
+
+def _verified(project: Project) -> Iterator[Finding]:
+    looks = {"tables": _tables, "segments": _segments, "quarantine": _quarantine}
+    for what, look in looks.items():
+        try:
+            yield from look(project)
+        except (EvenkeelError, OSError) as error:
+            yield Finding(what, "failed", str(error))
+
+
+def _tables(project: Project) -> Iterator[Finding]:
+    tables = project.tables
+    problems = tables.verify()
+    for problem in problems:
+        yield Finding("tables", "failed", problem)
+    if not problems:
+        files = sum(len(table.files()) for table in tables.all)
+        yield Finding("tables", "ok", f"every page of {files} file(s) holds its checksum, and no file is missing")
+
+
+def _segments(project: Project) -> Iterator[Finding]:
+    """Those of living writers too, whose last record may be on its way."""
+    count = rows = 0
+    for path in _segments_in(project.tables.segments):
+        try:
+            found = decode(path.read_bytes(), sealed=path.suffix == SEALED)
+        except FileNotFoundError:
+            continue  # folded this moment
+        count, rows = count + 1, rows + found.count
+        if found.corrupt_frames:
+            detail = (
+                f"{path.name} has {found.corrupt_frames} damaged frame(s) and {found.count} sound row(s), which the next fold "
+                "takes before it sets the file aside; check the disk"
+            )
+            yield Finding("segments", "warning", detail)
+    yield Finding("segments", "ok", f"{count} segment(s) with {rows} row(s) and label(s) wait for the next fold")
+
+
+def _quarantine(project: Project) -> Iterator[Finding]:
+    paths = _segments_in(project.tables.quarantine)
+    for path in paths:
+        found = decode(path.read_bytes(), sealed=True)
+        detail = (
+            f"{path} has {found.corrupt_frames} damaged frame(s) beside {found.count} sound row(s); check the disk, and delete "
+            "the file once what is lost is known"
+        )
+        yield Finding("quarantine", "warning", detail)
+    if not paths:
+        yield Finding("quarantine", "ok", "nothing is set aside")
+
+
+def _segments_in(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.glob("*") if path.suffix in (OPEN, SEALED)) if folder.exists() else []
 
 
 def _disk(project: Project) -> Finding:

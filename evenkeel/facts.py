@@ -217,11 +217,17 @@ def show_why(path: Path, identifier: str, *, as_json: bool) -> None:
     record, version = facts["record"], facts["version"]
     show.line(f"prediction {identifier}", "bold")
     show.table("record", ("field", "value"), [(name, value) for name, value in record.items() if name != "id"])
+    if version is None:
+        show.line("answered by none of this project's versions: it was imported")
+        return
     show.table(f"version {version['version']} ({version['role']})", ("what", "value"), _lineage_rows(version))
 
 
 def why(project: Project, identifier: str) -> dict[str, Any]:
-    """Everything behind one answer, as plain values. Raises ProjectInvalid when the id is unknown."""
+    """Everything behind one answer, as plain values; `version` is None for an imported row of another model.
+
+    Raises ProjectInvalid when the id is unknown.
+    """
     if not is_uuid7(identifier):
         raise ProjectInvalid("that is not the id of a prediction; an answer of POST /predict carries one for each row")
     rows = project.tables.record(identifier).to_pylist()
@@ -232,10 +238,9 @@ def why(project: Project, identifier: str) -> dict[str, Any]:
     record = rows[0]
     version = project.ledger.version(record["version"])
     moved = [move for move in project.ledger.moves(10_000) if move.generation == record["generation"]]
-    assert version is not None, "a version that answered is registered"
     return {
         "record": record,
-        "version": _version(version, project.ledger.pointer().version),
+        "version": _version(version, project.ledger.pointer().version) if version else None,
         "promotion": asdict(moved[0]) | {"at": show.moment(moved[0].at)} if moved else None,
     }
 

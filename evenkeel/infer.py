@@ -4,19 +4,20 @@ Every column that is not a feature is set aside with a sentence. What cannot be 
 """
 
 import difflib
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 import pandas as pd
 
 from evenkeel.amounts import amount
 from evenkeel.choices import TaskChoice
-from evenkeel.column_types import moments, stored, typed
+from evenkeel.column_types import id_texts, moments, stored, typed
 from evenkeel.infer_features import counts_rows, describe, unfit
 from evenkeel.infer_target import MOST_CLASSES, infer_target, stored_labels
-from lifecycle.contract import Column, Contract, SetAside, same_but_for_case
+from lifecycle.contract import Column, Contract, SetAside, Treatment, same_but_for_case
 from lifecycle.errors import ProjectInvalid
-from lifecycle.versions import LABEL, PREDICTION
+from lifecycle.pseudonyms import Pseudonyms
+from lifecycle.versions import LABEL, PREDICTION, SUBJECT
 
 MINIMUM_ROWS = 50
 
@@ -31,23 +32,39 @@ class Wishes:
     drop: tuple[str, ...] = ()
     segments: tuple[str, ...] = ()
     task: TaskChoice = "auto"
+    subject: str | None = None
+    pseudonymise: tuple[str, ...] = ()
+    unlogged: tuple[str, ...] = ()
+
+    @property
+    def need_key(self) -> bool:
+        """Whether anything becomes a pseudonym."""
+        return self.subject is not None or bool(self.pseudonymise)
 
 
 @dataclass(frozen=True)
 class Inference:
     """The contract, the labelled rows in its kinds with LABEL beside them, and sentences about what was done on the way.
 
-    The rows are in time order when there is a time column, else in the file's.
+    The rows are in time order when there is a time column, else in the file's; with a subject, SUBJECT is beside them too.
+    Of what is pseudonymised they hold pseudonyms only; `sent` has, of the last row, what a caller would send for these
+    columns, the id and the subject.
     """
 
     contract: Contract
     rows: pd.DataFrame
     notes: tuple[str, ...]
+    sent: dict[str, str] = field(default_factory=dict)
 
 
-def infer(source: pd.DataFrame, wishes: Wishes) -> Inference:
-    """Read `source` as `wishes` say. Raises ProjectInvalid with one sentence when that is not possible."""
+def infer(source: pd.DataFrame, wishes: Wishes, pseudonyms: Pseudonyms | None = None) -> Inference:
+    """Read `source` as `wishes` say. Raises ProjectInvalid with one sentence when that is not possible.
+
+    `pseudonyms` may be None where `wishes` need no key.
+    """
+    assert pseudonyms or not wishes.need_key, "pseudonyms are wished for, but there is no key"
     _refuse_unknown_names(source, wishes)
+    _refuse_contradictions(wishes)
     notes: list[str] = []
     labels = typed(source[wishes.target], "name another target")
     table = _with_known(source, labels, "label", notes)
@@ -59,6 +76,9 @@ def infer(source: pd.DataFrame, wishes: Wishes) -> Inference:
     _refuse_amounts(labels)
     target, labels = infer_target(labels.loc[table.index], wishes.task)
     set_aside = _set_aside_by_wish(wishes)
+    sent = _last_texts(table, wishes)
+    if pseudonyms:
+        table = _pseudonymised(table, [name for name in wishes.pseudonymise if name not in set_aside], pseudonyms.of)
     columns, rows = _features(table, wishes, set_aside, notes)
     _refuse_no_features(columns, set_aside)
     _refuse_names_alike(columns)
@@ -70,9 +90,32 @@ def infer(source: pd.DataFrame, wishes: Wishes) -> Inference:
         time=wishes.time,
         id=wishes.id,
         segments=wishes.segments,
+        privacy=_privacy(wishes),
     )
     rows[LABEL] = stored_labels(target, labels)
-    return Inference(contract, pd.DataFrame(rows).reset_index(drop=True), tuple(notes))
+    if wishes.subject and pseudonyms:
+        rows[SUBJECT] = _pseudonymised(table, [wishes.subject], pseudonyms.subject)[wishes.subject]
+    recorded = {*contract.names, *filter(None, [contract.id, contract.subject])}
+    told = {name: text for name, text in sent.items() if name in recorded}
+    return Inference(contract, pd.DataFrame(rows).reset_index(drop=True), tuple(notes), told)
+
+
+def _privacy(wishes: Wishes) -> dict[str, Treatment]:
+    marks: dict[str, Treatment] = dict.fromkeys(wishes.pseudonymise, "pseudonymise")
+    marks |= dict.fromkeys(wishes.unlogged, "drop")
+    return marks | ({wishes.subject: "subject"} if wishes.subject else {})
+
+
+def _pseudonymised(table: pd.DataFrame, names: Iterable[str], of: Callable[[str], str]) -> pd.DataFrame:
+    """`table` with pseudonyms in the columns `names`, so that nothing made of it, not even a sentence, holds a value."""
+    hidden = {name: [text and of(text) for text in id_texts(table[name])] for name in names}
+    return table.assign(**{name: pd.Series(values, table.index, dtype=object) for name, values in hidden.items()})
+
+
+def _last_texts(table: pd.DataFrame, wishes: Wishes) -> dict[str, str]:
+    last = table.tail(1)
+    names = [name for name in (wishes.id, wishes.subject, *wishes.pseudonymise) if name]
+    return {name: text for name in names if (text := id_texts(last[name]).iloc[0]) is not None}
 
 
 def _features(
@@ -82,7 +125,7 @@ def _features(
     columns: list[Column] = []
     rows: dict[str, pd.Series] = {}
     for name in [name for name in table.columns if name not in set_aside]:
-        values = typed(table[name])
+        values = table[name] if name in wishes.pseudonymise else typed(table[name])
         reason = unfit(values)
         if example := amount(values):
             taken = "was set aside" if reason else "is taken for categories"
@@ -120,13 +163,19 @@ def _set_aside_by_wish(wishes: Wishes) -> dict[str, str]:
     reasons |= dict.fromkeys(wishes.drop, "was left out with --drop")
     if wishes.id:
         reasons[wishes.id] = "identifies the row (--id), so it is no feature"
+    if wishes.subject:
+        reasons[wishes.subject] = (
+            "says whom the row is about (--subject), so it is no feature; only a pseudonym is kept"
+        )
     if wishes.time:
         reasons[wishes.time] = "says when the row was (--time): it orders the rows and is no feature"
     return reasons
 
 
 def _refuse_unknown_names(source: pd.DataFrame, wishes: Wishes) -> None:
-    named = [("--target", wishes.target), ("--time", wishes.time), ("--id", wishes.id)]
+    named = [("--target", wishes.target), ("--time", wishes.time), ("--id", wishes.id), ("--subject", wishes.subject)]
+    named += [("--pseudonymise", name) for name in wishes.pseudonymise]
+    named += [("--unlogged", name) for name in wishes.unlogged]
     named += [("--drop", name) for name in wishes.drop] + [("--segment", name) for name in wishes.segments]
     for option, name in named:
         if name is not None and name not in source.columns:
@@ -137,9 +186,30 @@ def _refuse_unknown_names(source: pd.DataFrame, wishes: Wishes) -> None:
             raise ProjectInvalid(
                 f"{option} names the target {name!r}; name another column, or leave out {option} {name}"
             )
-    for name in (PREDICTION, LABEL):
+    for name in (PREDICTION, LABEL, SUBJECT):
         if name in source.columns:
             raise ProjectInvalid(f"the column name {name!r} is used by Evenkeel itself; rename the column in the file")
+
+
+def _refuse_contradictions(wishes: Wishes) -> None:
+    if wishes.subject in wishes.pseudonymise:
+        raise ProjectInvalid(
+            f"--subject and --pseudonymise both name {wishes.subject!r}; leave out --pseudonymise: of a subject only a pseudonym "
+            "is kept anyway"
+        )
+    for option, names in (
+        ("--id", {wishes.id}),
+        ("--subject", {wishes.subject}),
+        ("--pseudonymise", wishes.pseudonymise),
+    ):
+        if both := [name for name in wishes.unlogged if name in names]:
+            raise ProjectInvalid(
+                f"--unlogged and {option} both name {both[0]!r}, which cannot be kept and not be kept; leave one of them out"
+            )
+    if wishes.subject and wishes.subject == wishes.time:
+        raise ProjectInvalid(
+            f"--subject and --time both name {wishes.subject!r}; name the column that says whom a row is about"
+        )
 
 
 def _nearest(name: str, columns: Iterable[str]) -> str:

@@ -23,10 +23,11 @@ from evenkeel.read_source import read_source
 from evenkeel.split import split
 from lifecycle import versions
 from lifecycle.clock import to_text
-from lifecycle.config import FILE_NAME
+from lifecycle.config import FILE_NAME, load
 from lifecycle.contract import Contract
 from lifecycle.project import Project
 from lifecycle.promotion import promote
+from lifecycle.pseudonyms import Pseudonyms
 from lifecycle.records import ModelVersion
 from lifecycle.versions import load_runtime_facts
 from retrain.trainer import FileTrainer
@@ -47,6 +48,9 @@ class InitOptions:
     segment: tuple[str, ...] = ()
     task: TaskChoice = "auto"
     name: str | None = None
+    subject: str | None = None
+    pseudonymise: tuple[str, ...] = ()
+    unlogged: tuple[str, ...] = ()
 
 
 def _silently(step: str) -> None:
@@ -65,8 +69,10 @@ def init_project(
     name = model_name(options.name, directory)
     with new_folder(directory, last=FILE_NAME) as folder:
         said(f"Reading {source.name}")
-        inference = infer(read_source(source), _wishes(options))
-        _write_files(folder, name, inference.contract)
+        wishes = _wishes(options)
+        _write_settings(folder, name)
+        inference = infer(read_source(source), wishes, _pseudonyms(folder) if wishes.need_key else None)
+        _write_contract(folder, inference.contract)
         said(f"Training version 1 on {len(inference.rows):,} rows")
         project = Project.open(folder)
         try:
@@ -96,23 +102,43 @@ def init_project(
         runtime=asdict(runtime),
         score=score_sentence(contract.target.task, version.metrics),
         beats_trivial=version.metrics["loss"] < version.metrics["trivial_loss"],
-        example=example_row(contract, inference.rows),
+        privacy=dict(contract.privacy),
+        key=str(directory / project.config.feature_log.pseudonym_key) if contract.needs_key else None,
+        example=example_row(contract, inference.rows) | inference.sent,
         port=project.config.service.port,
         seconds=round(time.monotonic() - started, 2),
     )
 
 
 def _wishes(options: InitOptions) -> Wishes:
-    return Wishes(options.target, options.time, options.id, options.drop, options.segment, options.task)
+    return Wishes(
+        options.target,
+        options.time,
+        options.id,
+        options.drop,
+        options.segment,
+        options.task,
+        options.subject,
+        options.pseudonymise,
+        options.unlogged,
+    )
 
 
-def _write_files(folder: Path, name: str, contract: Contract) -> None:
+def _pseudonyms(folder: Path) -> Pseudonyms:
+    """Of the key that the environment names, or of one that is made in the project."""
+    return Pseudonyms.ensure(folder / load(folder).feature_log.pseudonym_key)
+
+
+def _write_settings(folder: Path, name: str) -> None:
     templates = files("evenkeel") / "templates"
     settings = (templates / "evenkeel.toml.txt").read_text(encoding="utf-8").replace("{name}", json.dumps(name))
     (folder / FILE_NAME).write_text(settings, encoding="utf-8")
     (folder / "trainer.py").write_text((templates / "trainer.py.txt").read_text(encoding="utf-8"), encoding="utf-8")
-    (folder / "contract.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
     (folder / ".gitignore").write_text(STATE_IGNORED, encoding="utf-8")
+
+
+def _write_contract(folder: Path, contract: Contract) -> None:
+    (folder / "contract.json").write_text(contract.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def _first_version(project: Project, inference: Inference, source: Path) -> tuple[ModelVersion, int]:

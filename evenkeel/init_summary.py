@@ -13,11 +13,19 @@ from rich.table import Table
 from lifecycle.runtimes.facts import COMPILED
 
 SHOWN_FEATURES = 12
+TREATMENTS = {
+    "drop": "is not kept",
+    "pseudonymise": "only pseudonyms are kept",
+    "subject": "says whom a row is about; only pseudonyms are kept, and `evenkeel erase` goes by them",
+}
 
 
 @dataclass(frozen=True)
 class InitSummary:
-    """A finished `init`. `metrics` are version 1's on its hold-out; `example` is a real row as a caller would send it."""
+    """A finished `init`. `metrics` are version 1's on its hold-out; `example` is a real row as a caller would send it.
+
+    `privacy` says how columns are treated; `key` is the file with the key of pseudonyms, where there are any.
+    """
 
     project: str
     model: str
@@ -37,6 +45,8 @@ class InitSummary:
     runtime: dict[str, Any]
     score: str
     beats_trivial: bool
+    privacy: dict[str, str]
+    key: str | None
     example: dict[str, Any]
     port: int
     seconds: float
@@ -113,6 +123,10 @@ def _lines(summary: InitSummary) -> Iterator[tuple[str, str]]:
     )
     for index, (name, reason) in enumerate(summary.set_aside.items()):
         yield "Set aside" if index == 0 else "", f"{name} {reason}"
+    for index, (name, treatment) in enumerate(summary.privacy.items()):
+        yield "Privacy" if index == 0 else "", f"{name}: {TREATMENTS[treatment]}"
+    if summary.key:
+        yield "", f"the key of pseudonyms is {summary.key}; keep a copy of it, apart from the log"
     yield "Trained on", f"{counts['rows']:,.0f} rows; measured on {counts['holdout_rows']:,.0f}, {summary.holdout}"
     yield "Score", summary.score
     yield "Served by", served_by(summary.runtime)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from evenkeel.column_types import as_text, typed
+from evenkeel.column_types import as_text, id_texts, typed
 from lifecycle.clock import to_datetime
 from lifecycle.contract import Contract, Kind, label_text
 from lifecycle.errors import ProjectInvalid
@@ -18,11 +18,20 @@ from retrain.training import columns
 def request_rows(contract: Contract, source: pd.DataFrame) -> list[dict[str, Any]]:
     """One JSON object per row of `source` (as `read_source` returns it), in its order, with the contract's fields.
 
-    A field the file lacks is left out of every row.
+    A field the file lacks is left out of every row. The contract's id and subject columns are sent too, as they are.
     """
     known = [column for column in contract.columns if column.name in source.columns]
-    values = [_json_values(source[column.name], column.kind) for column in known]
     names = [column.name for column in known]
+    values = [
+        id_texts(source[column.name]).tolist()
+        if column.name in contract.pseudonymised
+        else _json_values(source[column.name], column.kind)
+        for column in known
+    ]
+    for name in dict.fromkeys(filter(None, [contract.id, contract.subject])):
+        if name in source.columns and name not in names:
+            names.append(name)
+            values.append(id_texts(source[name]).tolist())
     return [dict(zip(names, row, strict=True)) for row in zip(*values, strict=True)]
 
 

@@ -5,11 +5,12 @@ value by value, which also finds the words for what is wrong. Both ways accept t
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
 from datetime import UTC, date, datetime
 from itertools import chain
 from operator import itemgetter
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ MOST_PROBLEMS = 100
 BULK_ROWS = 32
 """From here on, numbers are checked and kept as arrays."""
 LONGEST_TEXT = 1_000
+LONGEST_ID = 200
 LARGEST_NUMBER = 1e308
 LARGEST_INTEGER = 2**63
 FIRST_DAY, DAY_AFTER_LAST = "0001-01-01", "10000-01-01"
@@ -31,21 +33,32 @@ MOMENT_UNITS = frozenset({"D", "s", "ms", "us", "ns"})
 ABSENT = object()
 Values = TypeVar("Values", bound=Sequence[Any])
 NULL, MISSING = "must not be null", "is missing"
+EXACT_NUMBER = 2**53
+"""From here on a float no longer says which whole number was meant."""
+PSEUDONYM: Literal["pseudonym"] = "pseudonym"
+"""The kind of a categorical field of which only pseudonyms are known: numbers are taken as the texts they are."""
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+ID_WORDS = f"a text of at most {LONGEST_ID} characters without control characters, or a number that is exact"
 
 
 class Field(NamedTuple):
     """One column as the loop needs it."""
 
     name: str
-    kind: "Kind"
+    kind: "Kind | Literal['pseudonym']"
     nullable: bool
 
 
 class Checker:
     """Turns rows or columns of a request into columns of the contract's kinds; made once per contract."""
 
-    def __init__(self, columns: "Sequence[Column]", ignored: Sequence[str]) -> None:
-        self._fields = [Field(column.name, column.kind, column.nullable) for column in columns]
+    def __init__(
+        self, columns: "Sequence[Column]", ignored: Sequence[str], pseudonymised: Collection[str] = ()
+    ) -> None:
+        self._fields = [
+            Field(column.name, PSEUDONYM if column.name in pseudonymised else column.kind, column.nullable)
+            for column in columns
+        ]
         self._names = [field.name for field in self._fields]
         self._others = [field for field in self._fields if field.kind != "numeric"]
         self._number_names = [field.name for field in self._fields if field.kind == "numeric"]
@@ -235,7 +248,7 @@ def _proven(field: Field, values: Values) -> Values | None:
         return values if only is int and min(values) >= -LARGEST_INTEGER and max(values) < LARGEST_INTEGER else None
     if field.kind == "boolean":
         return values if only is bool else None
-    if field.kind == "categorical":
+    if field.kind in ("categorical", PSEUDONYM):
         return values if only is str and max(map(len, values)) <= LONGEST_TEXT else None
     return None
 
@@ -316,6 +329,46 @@ def _text(value: object) -> str | None:
     return value if isinstance(value, str) and len(value) <= LONGEST_TEXT else None
 
 
+def _plain_text(value: object) -> str | None:
+    """A text, or a number as JSON writes it, a whole one without a point."""
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_TEXT else None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    if isinstance(value, int):
+        return str(value) if abs(value) < LARGEST_INTEGER * 2 else None
+    if not math.isfinite(value) or abs(value) >= EXACT_NUMBER:
+        return None
+    return str(int(value)) if value.is_integer() else repr(value)
+
+
+def id_text(value: object) -> str | None:
+    """An id of the caller's as it is kept; None when it cannot be one."""
+    text = _plain_text(value)
+    return text if text and len(text) <= LONGEST_ID and not _CONTROLS.search(text) else None
+
+
+def id_texts(name: str, values: Sequence[Any] | npt.NDArray[Any]) -> list[str | None]:
+    """The values of the column `name` as ids; None for what is null, NaN or an empty text.
+
+    Raises InputRejected with every problem found, up to a hundred.
+    """
+    if isinstance(values, np.ndarray):
+        values = _listed(values)
+    found: list[str | None] = []
+    problems: list[Problem] = []
+    for index, value in enumerate(values):
+        text = None
+        if value is not None and value != "":  # 0 is an id
+            text = id_text(value)
+            if text is None and len(problems) < MOST_PROBLEMS:
+                problems.append(Problem(index, name, f"must be {ID_WORDS}, not {_described(value)}"))
+        found.append(text)
+    if problems:
+        raise _rejected(problems, len(values))
+    return found
+
+
 def _moment(value: object) -> int | None:
     """From a text, or from what an array holds."""
     try:
@@ -336,6 +389,7 @@ _CONVERTERS = {
     "boolean": _boolean,
     "categorical": _text,
     "datetime": _moment,
+    PSEUDONYM: _plain_text,
 }
 _EXPECTED = {
     "numeric": "a finite number",
@@ -343,6 +397,7 @@ _EXPECTED = {
     "boolean": "true or false",
     "categorical": f"a text of at most {LONGEST_TEXT} characters",
     "datetime": "a date and time in ISO 8601",
+    PSEUDONYM: f"a text of at most {LONGEST_TEXT} characters, or a number that is exact",
 }
 
 

@@ -84,14 +84,46 @@ class ServiceSection(Section):
 
 class FeatureLogSection(Section):
     path: str = Field(".evenkeel/feature_log", description="Folder of segments and tables.")
+    table: str = Field(
+        "",
+        description="Where the tables are, such as `s3://bucket/folder`; empty: in `path`. Credentials come from the environment.",
+    )
+    durability: Literal["process", "disk", "memory"] = Field(
+        "process",
+        description="What an acknowledged record survives: the end of the process; also power loss; or neither, as it waits in a queue.",
+    )
+    queue_bytes: int = Field(
+        64 * 2**20,
+        ge=2**20,
+        description='Most bytes of records that wait in a worker\'s queue with durability = "memory".',
+    )
     on_error: Literal["serve", "reject"] = Field(
         "serve", description="When a record cannot be written: answer and count the drop, or answer 503."
+    )
+    sampling_rate: float = Field(
+        1.0, gt=0, le=1, description="Share of rows that are recorded; each recorded row says which it was."
     )
     seal_seconds: float = Field(1.0, gt=0, description="Age at which a segment is closed and can be folded.")
     seal_bytes: int = Field(4 * 2**20, ge=4096, description="Size at which a segment is closed and can be folded.")
     fold_seconds: float = Field(1.0, gt=0, description="How often sealed segments are folded into the table.")
-    compact_commits: int = Field(
-        200, ge=10, description="Commits to a table between two compactions of its small files."
+    compact_files: int = Field(
+        16, ge=2, le=1000, description="Files of about one size and day that are merged into one."
+    )
+    file_bytes: int = Field(
+        128 * 2**20, ge=2**20, description="Size of a table's file from which on it is not merged again."
+    )
+    vacuum_minutes: float = Field(
+        60, ge=0, description="How long files that were merged stay on disk for those who still read them."
+    )
+    parking_hours: float = Field(
+        168, gt=0, description="How long a label waits for its prediction before it counts as orphaned."
+    )
+    retention_days: int = Field(
+        0, ge=0, description="Days that predictions and labels are kept; 0 keeps them for ever."
+    )
+    pseudonym_key: str = Field(
+        ".evenkeel/pseudonym.key",
+        description="File with the key of pseudonyms. Keep it apart from the log: who has both can test guesses.",
     )
 
 

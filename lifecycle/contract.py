@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 Kind = Literal["numeric", "integer", "boolean", "categorical", "datetime"]
 Task = Literal["binary", "multiclass", "regression"]
+Treatment = Literal["drop", "pseudonymise", "subject"]
+"""What the feature log does with a column: leaves it out, replaces it by a pseudonym, or knows by it whom a row is about."""
 Scalar = None | bool | int | float | str
 Columns = dict[str, Any]
 """Feature name -> one value per row, already of the column's kind (datetimes as microseconds since 1970).
@@ -75,7 +77,11 @@ class SetAside(BaseModel):
 
 
 class Contract(BaseModel):
-    """The whole promise: columns in order, target, and what was set aside."""
+    """The whole promise: columns in order, target, what was set aside, and what must not be kept as it was sent.
+
+    `id` names the column of the callers' own ids. `privacy` says how columns are treated, features and those set aside;
+    of the latter only the id and the subject are ever recorded, so to mark another is harmless.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -85,6 +91,34 @@ class Contract(BaseModel):
     time: str | None = None
     id: str | None = None
     segments: tuple[str, ...] = Field(default=())
+    privacy: dict[str, Treatment] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _treatments_that_can_be_kept(self) -> "Contract":
+        aside = {column.name for column in self.set_aside}
+        kinds = {column.name: column.kind for column in self.columns}
+        subjects = [name for name, treatment in self.privacy.items() if treatment == "subject"]
+        if len(subjects) > 1:
+            raise ValueError(f"privacy names two subjects, {subjects[0]!r} and {subjects[1]!r}; a row is about one")
+        for name, treatment in self.privacy.items():
+            if name == self.target.name:
+                raise ValueError(
+                    f"privacy marks {name!r}, which is the target: labels are what is learnt from; unmark it"
+                )
+            if name not in kinds and name not in aside:
+                raise ValueError(
+                    f"privacy marks {name!r}, which is neither a feature nor set aside; correct the name, or set it aside"
+                )
+            if treatment == "subject" and name in kinds:
+                raise ValueError(f"the subject {name!r} is a feature, which nothing could be erased from; set it aside")
+            if treatment == "pseudonymise" and kinds.get(name, "categorical") != "categorical":
+                raise ValueError(
+                    f"privacy pseudonymises the {kinds[name]} feature {name!r}, and only categories can be; make it "
+                    "categorical, set it aside, or drop it"
+                )
+            if treatment == "drop" and name == self.id:
+                raise ValueError(f"privacy drops {name!r}, which is the id; pseudonymise it, or name no id")
+        return self
 
     @model_validator(mode="after")
     def _names_that_tables_tell_apart(self) -> "Contract":
@@ -101,13 +135,49 @@ class Contract(BaseModel):
         return tuple(column.name for column in self.columns)
 
     @cached_property
+    def accepted(self) -> frozenset[str]:
+        """The columns of which values are looked at: the features, the id and the subject."""
+        return frozenset({*self.names, *filter(None, [self.id, self.subject])})
+
+    @cached_property
+    def subject(self) -> str | None:
+        """The column that says whom a row is about."""
+        return next((name for name, treatment in self.privacy.items() if treatment == "subject"), None)
+
+    @cached_property
+    def pseudonymised(self) -> tuple[str, ...]:
+        """The features of which everything but the caller knows pseudonyms only."""
+        return tuple(name for name in self.names if self.privacy.get(name) == "pseudonymise")
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """The features that the model sees and the log does not keep."""
+        return tuple(name for name in self.names if self.privacy.get(name) == "drop")
+
+    @cached_property
+    def hides_id(self) -> bool:
+        """Whether the callers' ids are kept as pseudonyms."""
+        return self.id is not None and self.privacy.get(self.id) in ("pseudonymise", "subject")
+
+    @cached_property
+    def needs_key(self) -> bool:
+        """Whether anything is kept as a pseudonym."""
+        return self.hides_id or self.subject is not None or bool(self.pseudonymised)
+
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether features are recorded as they come, and nothing beside them."""
+        return self.id is None and not self.privacy
+
+    @cached_property
     def classes_by_text(self) -> dict[str, bool | int | str]:
         """Each class as callers know it, by its stored form."""
         return dict(zip(self.target.class_texts, self.target.classes, strict=True))
 
     @cached_property
     def checker(self) -> Checker:
-        return Checker(self.columns, [column.name for column in self.set_aside])
+        beside = [*(column.name for column in self.set_aside), *filter(None, [self.id, self.subject])]
+        return Checker(self.columns, beside, self.pseudonymised)
 
     def check(self, rows: Sequence[object]) -> Columns:
         """Turn JSON rows into columns of the contract's kinds.

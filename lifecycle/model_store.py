@@ -2,14 +2,17 @@
 
 A version is its files and a manifest: their SHA-256 and sizes, and facts about the version. The manifest's own digest is kept in the ledger, so
 whoever can write to the folder alone cannot make a changed version load. Nothing is followed out of the folder, waited for, or read beyond its size.
+A version that rows were erased from gets a folder beside the first; the digest in the ledger says which of them the version is.
 """
 
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from io import BufferedReader
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,14 @@ MANIFEST = "manifest.json"
 MANIFEST_BYTES = 2**20
 """More than any manifest needs."""
 NOT_FACTS = frozenset({"number", "files", "sizes"})
+DIGITS = 16
+"""How much of its digest a revised version's folder has in its name."""
 _STAGING = ".staging-"
+_NAME = re.compile(rf"([0-9]+)(?:-[0-9a-f]{{{DIGITS}}})?")
 
 
 class LocalModelStore:
-    """Versions under `root`, each in a folder named by its six-digit number.
+    """Versions under `root`, each in a folder named by its six-digit number, and by its digest too once it was revised.
 
     `pickles` says whether fitted models may be opened that are pickles, which can run any code.
     """
@@ -41,39 +47,64 @@ class LocalModelStore:
         """Every published number, ascending."""
         if not self.root.exists():
             return []
-        return sorted(int(path.name) for path in self.root.iterdir() if path.name.isdigit())
+        return sorted({int(found[1]) for path in self.root.iterdir() if (found := _NAME.fullmatch(path.name))})
 
     def publish(self, number: int, fill: Callable[[Path], Mapping[str, Any] | None]) -> str:
         """Make version `number` from what `fill` writes into an empty folder; returns the manifest's digest.
 
         What `fill` returns goes into the manifest as facts, in JSON's types. The folder appears whole or not at all. Raises Conflict when the number is taken.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        staging = self.root / f"{_STAGING}{number}-{os.getpid()}"
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir()
-        try:
-            facts = fill(staging) or {}
-            paths = sorted(staging.iterdir())
-            files = {path.name: _digest(path.read_bytes()) for path in paths}
-            sizes = {path.name: path.stat().st_size for path in paths}
-            content = {**facts, "number": number, "files": files, "sizes": sizes}
-            manifest = json.dumps(content, indent=1, sort_keys=True).encode()
-            (staging / MANIFEST).write_bytes(manifest)
-            _sync(staging)
-            staging.rename(self._folder(number))
-            _sync_path(self.root)
-        except OSError as error:
-            if self._folder(number).exists():
-                raise Conflict(f"version {number} is in the model store already; take the next number") from error
-            raise
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
-        return _digest(manifest)
+        taken = f"version {number} is in the model store already; take the next number"
+        if number in self.numbers():
+            raise Conflict(taken)
+        with self._staging(number) as staging:
+            digest = _seal(staging, number, fill(staging) or {})
+            try:
+                self._put(staging, self._plain(number))
+            except OSError as error:
+                if self._plain(number).exists():
+                    raise Conflict(taken) from error
+                raise
+        return digest
+
+    def revise(self, number: int, manifest_digest: str, change: Callable[[Path], None]) -> str:
+        """Put a copy that `change` has worked on beside a version, under a digest of its own, which is returned.
+
+        Nothing else changes: both open, each by its digest. Raises ArtefactRejected when the version is damaged.
+        """
+        source, facts = self.open(number, manifest_digest), self.facts(number, manifest_digest)
+        with self._staging(number) as staging:
+            for path in source.iterdir():
+                if path.name != MANIFEST:
+                    shutil.copyfile(path, staging / path.name)
+            change(staging)
+            digest = _seal(staging, number, facts)
+            target = self._revised(number, digest)
+            if not target.exists():  # the same change was made before: a folder appears whole or not at all
+                self._put(staging, target)
+        return digest
+
+    def keep_only(self, number: int, manifest_digest: str) -> None:
+        """Delete every other folder of a version. Raises ArtefactRejected, and deletes nothing, when this one is damaged."""
+        kept = self.open(number, manifest_digest)
+        for path in self.folders(number):
+            if path != kept:
+                shutil.rmtree(path)
+        _sync_path(self.root)
+
+    def discard(self, number: int) -> None:
+        """Delete all of a version; for one that is in no ledger."""
+        for path in self.folders(number):
+            shutil.rmtree(path)
+
+    def sweep(self) -> None:
+        """Delete what was never published; for a moment when nobody publishes."""
+        for path in self.root.glob(f"{_STAGING}*"):
+            shutil.rmtree(path)
 
     def open(self, number: int, manifest_digest: str) -> Path:
         """The folder of version `number`, every byte of it verified. Raises ArtefactRejected otherwise."""
-        folder, manifest = self._folder(number), self._manifest(number, manifest_digest)
+        folder, manifest = self._folder(number, manifest_digest), self._manifest(number, manifest_digest)
         files, sizes = manifest["files"], manifest["sizes"]
         for name, digest in files.items():
             if Path(name).name != name:
@@ -92,7 +123,7 @@ class LocalModelStore:
 
     def _manifest(self, number: int, manifest_digest: str) -> dict[str, Any]:
         try:
-            with _plain(self._folder(number) / MANIFEST) as file:
+            with _open_plain(self._folder(number, manifest_digest) / MANIFEST) as file:
                 manifest = file.read(MANIFEST_BYTES)
         except OSError as error:
             raise ArtefactRejected(
@@ -104,8 +135,51 @@ class LocalModelStore:
             )
         return _checked(number, manifest)
 
-    def _folder(self, number: int) -> Path:
+    def folders(self, number: int) -> list[Path]:
+        """Every folder of a version, unverified: as it was published, and as it was revised."""
+        if not self.root.exists():
+            return []
+        return sorted(
+            path for path in self.root.iterdir() if (found := _NAME.fullmatch(path.name)) and int(found[1]) == number
+        )
+
+    def _folder(self, number: int, manifest_digest: str) -> Path:
+        revised = self._revised(number, manifest_digest)
+        return revised if revised.exists() else self._plain(number)
+
+    def _plain(self, number: int) -> Path:
         return self.root / f"{number:06d}"
+
+    def _revised(self, number: int, manifest_digest: str) -> Path:
+        return self.root / f"{number:06d}-{manifest_digest[:DIGITS]}"
+
+    @contextmanager
+    def _staging(self, number: int) -> Iterator[Path]:
+        self.root.mkdir(parents=True, exist_ok=True)
+        staging = self.root / f"{_STAGING}{number}-{os.getpid()}"
+        shutil.rmtree(staging, ignore_errors=True)
+        staging.mkdir()
+        try:
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+    def _put(self, staging: Path, target: Path) -> None:
+        _sync(staging)
+        staging.rename(target)
+        _sync_path(self.root)
+
+
+def _seal(folder: Path, number: int, facts: Mapping[str, Any]) -> str:
+    """Write the manifest of what is in `folder`; returns its digest."""
+    paths = sorted(folder.iterdir())
+    files = {path.name: _digest(path.read_bytes()) for path in paths}
+    sizes = {path.name: path.stat().st_size for path in paths}
+    manifest = json.dumps(
+        {**facts, "number": number, "files": files, "sizes": sizes}, indent=1, sort_keys=True
+    ).encode()
+    (folder / MANIFEST).write_bytes(manifest)
+    return _digest(manifest)
 
 
 def _checked(number: int, manifest: bytes) -> dict[str, Any]:
@@ -123,7 +197,7 @@ def _checked(number: int, manifest: bytes) -> dict[str, Any]:
 
 def _verify(number: int, folder: Path, name: str, digest: str, size: int | None) -> None:
     try:
-        with _plain(folder / name) as file:
+        with _open_plain(folder / name) as file:
             same = os.fstat(file.fileno()).st_size == size and hashlib.file_digest(file, "sha256").hexdigest() == digest
     except (OSError, ValueError) as error:
         raise ArtefactRejected(
@@ -133,7 +207,7 @@ def _verify(number: int, folder: Path, name: str, digest: str, size: int | None)
         raise ArtefactRejected(f"file {name!r} of version {number} fails its SHA-256; restore it or roll back")
 
 
-def _plain(path: Path) -> BufferedReader:
+def _open_plain(path: Path) -> BufferedReader:
     """The file at `path`, open. Raises OSError for what is no plain file: links, folders, and pipes nobody writes to."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

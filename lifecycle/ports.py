@@ -5,6 +5,7 @@ Each line under a protocol is an obligation; `tests/contract/` holds every imple
 
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -12,6 +13,7 @@ from lifecycle.contract import Columns, Contract
 from lifecycle.records import (
     Alert,
     Delivery,
+    Erasure,
     FoldStatus,
     Key,
     Label,
@@ -43,13 +45,17 @@ class Clock(Protocol):
 
 
 class FeatureLog(Protocol):
-    """The append side of the feature log."""
+    """The append side of the feature log.
 
-    def append_predictions(self, batch: PredictionBatch, schema: LogSchema) -> None:
-        """Returns only when the batch outlives the process; raises StoreUnavailable and keeps nothing otherwise."""
+    Appending returns None when the record is as durable as was configured, and otherwise a future that is done once it is;
+    both raise StoreUnavailable when it cannot be, and then nothing of it is kept.
+    """
 
-    def append_labels(self, labels: list[Label]) -> None:
-        """Returns only when the labels outlive the process; raises StoreUnavailable and keeps nothing otherwise."""
+    def append_predictions(self, batch: PredictionBatch, schema: LogSchema) -> Future[None] | None:
+        """Takes the rows of one answered request."""
+
+    def append_labels(self, labels: list[Label]) -> Future[None] | None:
+        """Takes the labels of one request."""
 
     def seal_if_old(self) -> None:
         """Hands over what has waited long enough; cheap when there is nothing."""
@@ -239,6 +245,16 @@ class FoldLedger(Protocol):
 
     def fold_status(self) -> FoldStatus | None:
         """The last, or None before the first fold."""
+
+
+class ErasureLedger(Protocol):
+    """Erasures, asked for and done."""
+
+    def save_erasure(self, erasure: Erasure) -> None:
+        """Insert or replace by id; what is replaced leaves no trace in the store."""
+
+    def erasures(self) -> list[Erasure]:
+        """All, in the order they were asked for."""
 
 
 class KeyLedger(Protocol):

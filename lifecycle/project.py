@@ -48,7 +48,7 @@ class Project:
     def tables(self) -> "LogTables":
         from lifecycle.feature_log.table import LogTables  # here, so that a worker never loads what reads tables
 
-        return LogTables(self._feature_log)
+        return LogTables(self._feature_log, url=self.config.feature_log.table)
 
     @property
     def _feature_log(self) -> Path:
@@ -66,7 +66,12 @@ class Project:
         """A new append side of the feature log, for this process alone."""
         section = self.config.feature_log
         return SegmentWriter(
-            self._feature_log / SEGMENTS, self.clock, seal_bytes=section.seal_bytes, seal_seconds=section.seal_seconds
+            self._feature_log / SEGMENTS,
+            self.clock,
+            seal_bytes=section.seal_bytes,
+            seal_seconds=section.seal_seconds,
+            durability=section.durability,
+            queue_bytes=section.queue_bytes,
         )
 
     def contract(self) -> Contract:

@@ -31,7 +31,9 @@ class PredictionBatch:
     """The rows of one answered request: `ids[i]`, `predictions[i]`, and each column's i-th value belong together.
 
     `predictions` are stored labels (float for regression, class text otherwise); `probabilities` maps each class text
-    to one float per row and is empty when the model gives none.
+    to one float per row and is empty when the model gives none. `external_ids` are the callers' own ids and `subjects`
+    whom the rows are about, each None when the contract names no such column. `sampling_rate` is the share of rows that
+    were recorded when these were.
     """
 
     request_id: str
@@ -46,17 +48,24 @@ class PredictionBatch:
     probabilities: dict[str, list[float]]
     latency_us: int
     key_id: str | None = None
+    external_ids: list[str | None] | None = None
+    subjects: list[str | None] | None = None
+    sampling_rate: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Label:
-    """Ground truth for one prediction, in its stored form; the latest received wins."""
+    """Ground truth, in its stored form; the latest received wins.
 
-    id: str
+    It belongs to the prediction `id`, or, with `id` None, to every prediction of the caller's own `external_id`.
+    """
+
+    id: str | None
     label: float | str
     observed_at: int
     received_at: int
     key_id: str | None = None
+    external_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +213,11 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class FoldStatus:
-    """What the folder last saw: everything recorded before `watermark` is in the table."""
+    """What the folder last saw: everything recorded before `watermark` is in the table.
+
+    `parked_labels` wait for their prediction; `orphaned_labels` were given up, and `corrupt_frames` could not be read, each
+    counted since the project was made.
+    """
 
     watermark: int
     at: int
@@ -213,6 +226,21 @@ class FoldStatus:
     folded_rows: int
     quarantined_segments: int
     truncated_bytes: int
+    corrupt_frames: int = 0
+    parked_labels: int = 0
+    orphaned_labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Erasure:
+    """The removal of all that is recorded about one subject. `token` is its stored form, blank once it is finished."""
+
+    id: str
+    token: str = field(repr=False)
+    requested_at: int
+    actor: str
+    finished_at: int | None = None
+    proof: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

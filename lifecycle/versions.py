@@ -1,7 +1,7 @@
 """Model versions: what a version's folder holds, how one is registered, and the rows it was made from."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from lifecycle import artefacts
-from lifecycle.contract import Columns, Contract
+from lifecycle.contract import Column, Columns, Contract
 from lifecycle.models import CONTRACT, GOLDEN, golden
-from lifecycle.ports import Clock, ModelStore, VersionLedger
+from lifecycle.ports import Clock, ModelStore, Runtime, VersionLedger
 from lifecycle.records import ModelVersion
 from lifecycle.runtimes.estimator import EstimatorRuntime
 from lifecycle.runtimes.facts import SCIKIT_LEARN, RuntimeChoice, RuntimeFacts
@@ -22,14 +23,15 @@ from lifecycle.runtimes.facts import SCIKIT_LEARN, RuntimeChoice, RuntimeFacts
 REFERENCE, TRAINER = "reference.parquet", "trainer.py"
 GOLDEN_ROWS = 5
 REFERENCE_ROWS = 20_000
-LABEL, PREDICTION = "__label__", "__prediction__"
+LABEL, PREDICTION, SUBJECT = "__label__", "__prediction__", "__subject__"
 
 
 @dataclass(frozen=True)
 class Candidate:
     """All that a new version is made of, before it has a number.
 
-    `reference` holds the features as the contract's kinds (one column each) with LABEL beside them, in stored form.
+    `reference` holds the features as the contract's kinds (one column each) with LABEL beside them, in stored form, and
+    SUBJECT where the contract names whom a row is about: the token that the feature log has for them, or None.
     """
 
     contract: Contract
@@ -69,7 +71,7 @@ def register(
 
 
 def load_reference(version: ModelVersion, store: ModelStore) -> pd.DataFrame:
-    """The rows a version was trained on (a sample): contract columns, LABEL and PREDICTION."""
+    """The rows a version was trained on (a sample): contract columns, LABEL and PREDICTION, and SUBJECT if it is known."""
     frame: pd.DataFrame = pq.read_table(store.open(version.number, version.manifest_digest) / REFERENCE).to_pandas()
     return frame
 
@@ -95,11 +97,68 @@ def _fill(folder: Path, candidate: Candidate, form: artefacts.Format, choice: Ru
     columns = _lists(reference[names])
     predictions, _ = runtime.predict(columns)
     table = pa.Table.from_pandas(reference.assign(**{PREDICTION: predictions}), preserve_index=False)
-    pq.write_table(table, folder / REFERENCE, write_page_checksum=True)
+    _write_reference(table, folder)
     (folder / CONTRACT).write_text(candidate.contract.model_dump_json(indent=1))
     (folder / TRAINER).write_text(candidate.trainer_source)
     (folder / GOLDEN).write_text(json.dumps(golden(runtime, _lists(reference[names].head(GOLDEN_ROWS))), indent=1))
     return _runtime(folder, candidate, columns, choice).describe()
+
+
+def rows_about(folder: Path, subject: str) -> int:
+    """How many rows of a version's reference are about `subject`, a token; 0 where nobody knows whom they are about."""
+    path = folder / REFERENCE
+    if SUBJECT not in pq.read_schema(path).names:
+        return 0
+    return int(pc.sum(pc.equal(pq.read_table(path, columns=[SUBJECT])[SUBJECT], subject)).as_py() or 0)
+
+
+def forget_subject(folder: Path, subject: str, runtime: Callable[[], Runtime]) -> None:
+    """Take the rows about `subject` out of the reference and the golden rows of the version in `folder`.
+
+    Golden rows are the first of the reference, before as after. `runtime` is asked for only when none of them is left.
+    """
+    table = pq.read_table(folder / REFERENCE)
+    kept = pc.fill_null(pc.not_equal(table[SUBJECT], subject), True)
+    left = table.filter(kept)
+    _write_reference(left, folder)
+    content: dict[str, Any] = json.loads((folder / GOLDEN).read_text())
+    count = len(content["predictions"])
+    places = [place for place, keep in enumerate(kept.slice(0, count).to_pylist()) if keep]
+    if places:
+        content = {name: _at(value, places) for name, value in content.items()}
+    else:
+        contract = Contract.model_validate_json((folder / CONTRACT).read_bytes())
+        rows = left.slice(0, GOLDEN_ROWS).select(list(contract.names)).to_pandas()
+        content = golden(runtime(), _lists(rows) if len(rows) else _nobody(contract))
+    (folder / GOLDEN).write_text(json.dumps(content, indent=1))
+
+
+def _at(value: Any, places: Sequence[int]) -> Any:
+    """Only these places of a list, or of every list of a mapping."""
+    if isinstance(value, dict):
+        return {name: _at(items, places) for name, items in value.items()}
+    return [value[place] for place in places]
+
+
+def _nobody(contract: Contract) -> dict[str, list[Any]]:
+    """One row that is about nobody: the middle of what each column may hold."""
+    return {column.name: [_middle(column)] for column in contract.columns}
+
+
+def _middle(column: Column) -> float | bool | str | None:
+    if column.kind == "boolean":
+        return False
+    if column.kind == "categorical":
+        return column.categories[0] if column.categories else ""
+    middle = ((column.minimum or 0.0) + (column.maximum or 0.0)) / 2
+    return middle if column.kind == "numeric" else int(middle)
+
+
+def _write_reference(table: pa.Table, folder: Path) -> None:
+    if SUBJECT in table.column_names:  # text even where every row is about nobody
+        place = table.column_names.index(SUBJECT)
+        table = table.set_column(place, SUBJECT, table[SUBJECT].cast(pa.string()))
+    pq.write_table(table, folder / REFERENCE, write_page_checksum=True)
 
 
 def _runtime(folder: Path, candidate: Candidate, columns: Columns, choice: RuntimeChoice) -> RuntimeFacts:

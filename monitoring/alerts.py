@@ -33,6 +33,9 @@ KINDS = (
 )
 LOOKED_BACK = 100
 LAG_SECONDS = 60
+BACKLOG_BYTES = 64 * 2**20
+BACKLOG_SECONDS = 60
+"""A backlog of so many bytes is told when it has not become less for so long."""
 SILENT_SECONDS = 30
 CONVERGED_SECONDS = 30
 MOST_EVIDENCE = 3
@@ -62,6 +65,23 @@ class Facts:
     fold: FoldStatus | None
     pointer: Pointer
     workers: Sequence[Worker]
+    backlog_since: int | None = None
+
+
+class Backlog:
+    """Since when what waits to be folded has not become less, from one look at it to the next."""
+
+    def __init__(self) -> None:
+        self._lowest = 0
+        self._since: int | None = None
+
+    def seen(self, fold: FoldStatus | None) -> int | None:
+        """That moment, now that `fold` is known; None while there is no backlog."""
+        if fold is None or fold.pending_bytes < BACKLOG_BYTES:
+            self._since = None
+        elif self._since is None or fold.pending_bytes < self._lowest:
+            self._lowest, self._since = fold.pending_bytes, fold.at
+        return self._since
 
 
 class Alerts:
@@ -76,6 +96,7 @@ class Alerts:
         self._targets = targets
         self._model = model
         self._project = project
+        self._backlog = Backlog()
 
     def look(self) -> None:
         """Open, update and resolve alerts."""
@@ -96,7 +117,9 @@ class Alerts:
         history = self._ledger.judged(LOOKED_BACK)
         stands = standing(history, self._settings.minimum_labels, self._settings.persistence)
         workers = self._ledger.workers(now - ALIVE_MICROSECONDS)
-        return Facts(now, stands, self._ledger.runs(10), self._ledger.fold_status(), self._ledger.pointer(), workers)
+        fold = self._ledger.fold_status()
+        runs, pointer = self._ledger.runs(10), self._ledger.pointer()
+        return Facts(now, stands, runs, fold, pointer, workers, self._backlog.seen(fold))
 
     def _open(self, condition: Condition, now: int) -> None:
         title, body = f"[{self._model}] {condition.title}", self._body(condition)
@@ -181,14 +204,20 @@ def _of_log(facts: Facts) -> list[Condition]:
     evidence = []
     if fold.quarantined_segments:
         evidence.append(
-            f"{fold.quarantined_segments} damaged records were put aside in the feature log's quarantine folder; "
-            "look at them, then move them away"
+            f"{fold.quarantined_segments} damaged segments were put aside in the feature log's quarantine folder, and "
+            f"{fold.corrupt_frames} of all their records could not be read; look at them, then move them away"
         )
     if facts.now - fold.at > SILENT_SECONDS * MICROSECONDS:
         evidence.append(f"the fold has not reported since {to_text(fold.at)}; start it with `evenkeel up`")
     elif facts.now - fold.watermark > LAG_SECONDS * MICROSECONDS:
         evidence.append(
             f"the table ends at {to_text(fold.watermark)}; {fold.pending_segments} segments wait to be folded"
+        )
+    since = facts.backlog_since
+    if since is not None and fold.at - since > BACKLOG_SECONDS * MICROSECONDS:
+        evidence.append(
+            f"{fold.pending_bytes // 2**20} MiB wait to be folded, and have not become less since {to_text(since)}; "
+            "look for what keeps the fold from writing, or give it more of the machine"
         )
     if not evidence:
         return []

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lifecycle.contract import Contract, Kind
+from lifecycle.feature_log.placing import column_of
 from lifecycle.feature_log.table import FEATURE
 from lifecycle.versions import PREDICTION
 
@@ -55,8 +56,12 @@ def prediction_name(contract: Contract) -> str:
 
 
 def prepare_reference(version: int, contract: Contract, rows: pd.DataFrame) -> Reference:
-    """The reference rows of a version (contract columns and its predictions) as they are scored."""
-    kinds: list[tuple[str, Kind, str]] = [(column.name, column.kind, column.name) for column in contract.columns]
+    """The reference rows of a version (contract columns and its predictions) as they are scored.
+
+    Without the features that the feature log does not keep: there is nothing to score them against.
+    """
+    kept = [column for column in contract.columns if column.name not in contract.dropped]
+    kinds: list[tuple[str, Kind, str]] = [(column.name, column.kind, column.name) for column in kept]
     kinds.append((prediction_name(contract), _answer_kind(contract), PREDICTION))
     frame = pd.DataFrame({name: _from_pandas(rows[source], kind) for name, kind, source in kinds})
     columns = tuple(Scored(name, kind, _factor(frame[name], kind)) for name, kind, _ in kinds)
@@ -71,8 +76,8 @@ def prepare_window(reference: Reference, rows: pa.Table) -> pd.DataFrame:
     answer = prediction_name(reference.contract)
     frame = {}
     for column in reference.columns:
-        source = "prediction" if column.name == answer else FEATURE + column.name
-        values = _from_arrow(rows, source, column.kind)
+        name = "prediction" if column.name == answer else FEATURE + column.name
+        values = _from_arrow(rows, column_of(rows.schema, name, column.kind), column.kind)
         frame[column.name] = values * column.factor if column.is_numeric else values
     return pd.DataFrame(frame)
 
@@ -106,8 +111,8 @@ def _from_pandas(values: pd.Series, kind: Kind) -> pd.Series:
     return pd.Series(numbers / 1e6 if kind == "datetime" else numbers)
 
 
-def _from_arrow(rows: pa.Table, source: str, kind: Kind) -> pd.Series:
-    if source not in rows.column_names:
+def _from_arrow(rows: pa.Table, source: str | None, kind: Kind) -> pd.Series:
+    if source is None:
         missing: Any = np.nan if kind in ("numeric", "integer", "datetime") else None
         return pd.Series([missing] * len(rows), dtype=np.float64 if missing is not None else object)
     values = rows[source]

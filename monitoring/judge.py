@@ -12,7 +12,9 @@ import pyarrow.compute as pc
 
 from lifecycle import versions
 from lifecycle.config import MonitoringSection
+from lifecycle.contract import Target
 from lifecycle.errors import ModelUnavailable
+from lifecycle.feature_log.placing import ARROW, column_of
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ports import Clock, DriftScorer, ModelStore, VersionLedger
 from lifecycle.records import ModelVersion, Performance, Verdict
@@ -73,7 +75,7 @@ class Judge:
 
     def judge(self, window: Window, earlier: Sequence[Verdict]) -> Verdict:
         """The verdict on `window`; `earlier` are the verdicts before it, newest first."""
-        rows = self._tables.window(window.start, window.end, labels=True)
+        rows = self._tables.rows(window.start, window.end, labels=True)
         evidence = self._evidence(rows) if rows.num_rows or window.complete else Evidence(0, None, obstacle=NOT_FOLDED)
         decision = decide(evidence, earlier, self._settings)
         notes = () if window.complete else (NOT_FOLDED,)
@@ -98,7 +100,7 @@ class Judge:
         if verdict.version is None:
             return None
         columns = ("id", "version", "prediction")
-        rows = self._tables.window(verdict.start, verdict.end, columns, labels=True)
+        rows = self._tables.rows(verdict.start, verdict.end, columns, labels=True)
         found = self._performance(_of_version(rows, verdict.version), verdict.version)
         if found == verdict.performance or (verdict.performance and found.rows <= verdict.performance.rows):
             return None
@@ -113,7 +115,7 @@ class Judge:
     def compared(self, verdict: Verdict) -> tuple[Reference, pa.Table]:
         """What the scores of `verdict` were computed from: its reference and its (sampled) rows."""
         assert verdict.version is not None, "only a scored verdict was compared with anything"
-        return self._references.of(verdict.version)[1], self._sample(self._tables.window(verdict.start, verdict.end))
+        return self._references.of(verdict.version)[1], self._sample(self._tables.rows(verdict.start, verdict.end))
 
     def _sample(self, rows: pa.Table) -> pa.Table:
         return thinned(rows, self._settings.sample_rows)
@@ -138,7 +140,17 @@ class Judge:
     def _performance(self, rows: pa.Table, number: int) -> Performance:
         version, reference = self._references.of(number)
         target = reference.contract.target
-        return performance.measure(target, rows, version.metrics, self._settings.performance_tolerance)
+        return performance.measure(
+            target, _answers(rows, target), version.metrics, self._settings.performance_tolerance
+        )
+
+
+def _answers(rows: pa.Table, target: Target) -> pa.Table:
+    """Predictions and labels of the kind that `target` has, side by side."""
+    kind = "numeric" if target.is_regression else "categorical"
+    found = {name: column_of(rows.schema, name, kind) for name in ("prediction", "label")}
+    missing = pa.nulls(rows.num_rows, ARROW[kind])
+    return pa.table({name: rows[stored] if stored else missing for name, stored in found.items()})
 
 
 def _main_version(rows: pa.Table) -> int:

@@ -1,14 +1,17 @@
 """Which windows have labels that were not there at the last look, without reading any window again.
 
 Only files that were added to the labels table since the last look are read, and of those only the ids: an id holds the
-moment of its prediction.
+moment of its prediction. Merged files are read only when they may hold rows that no file seen before did.
 """
+
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.dataset as ds
 
-from lifecycle.feature_log.table import LogTables, open_table
+from lifecycle.feature_log.delta import DataFile
+from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import milliseconds_of
 
 SLACK_MICROSECONDS = 2_000_000
@@ -19,19 +22,39 @@ class LateLabels:
     """Remembers which label files have been looked at."""
 
     def __init__(self, tables: LogTables) -> None:
-        self._tables = tables
+        self._table = tables.labels
         self._version: int | None = None
-        self._seen: frozenset[str] | None = None
+        self._seen: Mapping[str, DataFile] | None = None
 
     def moments(self) -> npt.NDArray[np.int64] | None:
         """The moments (microseconds, ascending) of predictions labelled since the last look; None means any, at first."""
-        table = open_table(self._tables.labels)
-        if table is None or table.version() == self._version:
+        state = self._table.state()
+        if state is None or state.version == self._version:
             return np.array([], dtype=np.int64)
-        files = frozenset(table.file_uris())
-        added = sorted(files - self._seen) if self._seen is not None else None
-        self._version, self._seen = table.version(), files
-        return None if added is None else _moments(added)
+        files = {file.path: file for file in state.files}
+        before, self._seen, self._version = self._seen, files, state.version
+        return None if before is None else self._moments(added(before, files))
+
+    def _moments(self, files: Iterable[DataFile]) -> npt.NDArray[np.int64]:
+        batches = self._table.scan(files, ["id"])
+        found = [milliseconds_of(identifier) * 1000 for batch in batches for identifier in batch["id"].to_pylist()]
+        return np.sort(np.array(found, dtype=np.int64))
+
+
+def added(before: Mapping[str, DataFile], now: Mapping[str, DataFile]) -> list[DataFile]:
+    """The files with rows that were not there before.
+
+    A day's merged files hold nothing new when they have exactly as many rows as the files that went.
+    """
+    new = [file for path, file in now.items() if path not in before]
+    gone = Counter[str]()
+    for path, file in before.items():
+        if path not in now:
+            gone[file.day] += file.rows
+    merged = Counter[str]()
+    for file in new:
+        merged[file.day] += file.rows if file.is_merged else 0
+    return [file for file in new if not file.is_merged or merged[file.day] != gone[file.day]]
 
 
 def touches(moments: npt.NDArray[np.int64] | None, start: int, end: int) -> bool:
@@ -40,10 +63,3 @@ def touches(moments: npt.NDArray[np.int64] | None, start: int, end: int) -> bool
         return True
     first = int(np.searchsorted(moments, start - SLACK_MICROSECONDS))
     return first < len(moments) and int(moments[first]) < end + SLACK_MICROSECONDS
-
-
-def _moments(files: list[str]) -> npt.NDArray[np.int64]:
-    if not files:
-        return np.array([], dtype=np.int64)
-    ids = ds.dataset(files, format="parquet").to_table(columns=["id"])["id"].to_pylist()
-    return np.sort(np.array([milliseconds_of(identifier) * 1000 for identifier in ids], dtype=np.int64))

@@ -94,6 +94,10 @@ class LedgerCollector(Collector):
         yield _gauge("log_pending_bytes", "Bytes not folded yet.", fold.pending_bytes)
         yield _gauge("log_folded_rows", "Rows in the predictions table.", fold.folded_rows)
         yield _gauge("log_quarantined_segments", "Damaged segments put aside.", fold.quarantined_segments)
+        yield _counter("log_corrupt_frames", "Records that could not be read.", fold.corrupt_frames)
+        yield _counter("log_truncated_bytes", "Bytes of torn ends that were cut off.", fold.truncated_bytes)
+        yield _gauge("log_parked_labels", "Labels that wait for their prediction.", fold.parked_labels)
+        yield _counter("log_orphaned_labels", "Labels whose prediction never came.", fold.orphaned_labels)
 
 
 def exposition(ledger: MonitorLedger, clock: Clock, attempts: int) -> bytes:
@@ -143,3 +147,7 @@ def _performance(history: list[Verdict]) -> Iterator[Metric]:
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:
     return GaugeMetricFamily(f"evenkeel_{name}", documentation, value=value)
+
+
+def _counter(name: str, documentation: str, value: float) -> Metric:
+    return CounterMetricFamily(f"evenkeel_{name}", documentation, value=value)

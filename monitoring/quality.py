@@ -94,6 +94,8 @@ def _has_constant_block(values: np.ndarray[tuple[int], np.dtype[np.float64]], si
 
 def _repeated(reference: Reference, window: pd.DataFrame) -> Iterator[str]:
     features = [column.name for column in reference.columns[:-1]]
+    if not features:
+        return
     usual, share = (_top_share(frame[features]) for frame in (reference.frame, window))
     if share > STUCK_REPEAT and usual < ORDINARY_REPEAT:
         yield f"one and the same row makes up {share:.0%} of the window, against at most {usual:.1%} in the reference"

@@ -1,7 +1,7 @@
 """HTML reports: which windows get one, rendered aside in a process of its own, and the newest kept.
 
 A window gets a report when it raises an alarm that the judged window before it did not raise, and one window a day
-gets one in any case. Rendering has a time limit and never delays scoring.
+gets one in any case. Rendering has a time limit and never delays scoring. While rows are erased nothing is rendered.
 """
 
 import re
@@ -65,6 +65,8 @@ class Reports:
 
     def step(self) -> None:
         """Render the newest wanted report, if any; returns when it is done or its time is over."""
+        if any(finished is None for _, finished in self._erasures()):
+            return  # pages are withdrawn; what is rendered afterwards shows what is left
         untried = [
             verdict
             for verdict in wanted(self._ledger.judged(LOOKED_BACK))
@@ -80,13 +82,20 @@ class Reports:
             self._rendering.kill()
 
     def _render(self, verdict: Verdict) -> None:
-        name = file_name(verdict.start)
-        if self._run(verdict.start) and (self._folder / name).is_file():
+        name, erasures = file_name(verdict.start), self._erasures()
+        rendered = self._run(verdict.start) and (self._folder / name).is_file()
+        if self._erasures() != erasures:
+            (self._folder / name).unlink(missing_ok=True)  # it may show rows that were erased while it was rendered
+            del self._tries[verdict.start]
+        elif rendered:
             self._amendments.amend(verdict.start, report=name)
             log.info("report_rendered", report=name)
             self._forget_old()
         else:
             log.warning("report_not_rendered", window=verdict.start)
+
+    def _erasures(self) -> list[tuple[str, int | None]]:
+        return [(erasure.id, erasure.finished_at) for erasure in self._ledger.erasures()]
 
     def _run(self, start: int) -> bool:
         quiet = ["-W", "ignore::RuntimeWarning"]  # Evidently correlates constant columns too, and numpy complains

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from lifecycle.ports import (
     AlertLedger,
     AuditLedger,
+    ErasureLedger,
     FoldLedger,
     LeaseLedger,
     PointerLedger,
@@ -48,6 +49,7 @@ class MonitorLedger(
     LeaseLedger,
     FoldLedger,
     AuditLedger,
+    ErasureLedger,
     Overview,
     Protocol,
 ):

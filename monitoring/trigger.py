@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -10,6 +11,7 @@ import structlog
 
 from lifecycle.clock import MICROSECONDS, to_text
 from lifecycle.config import MonitoringSection, RetrainSection
+from lifecycle.feature_log.placing import columns_of
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7
 from lifecycle.ports import Clock
@@ -135,14 +137,22 @@ class Trigger:
         state = (champion, self._tables.versions(), since, end)
         if self._counted[0] != state:
             version = self._ledger.version(champion) if champion is not None else None
-            rows = self._tables.window(max(_trained_until(version), since), end, ["id", "at"], labels=True)
-            self._counted = state, self._usable(rows) if rows.num_rows else 0
+            window = self._tables.window(max(_trained_until(version), since), end, ["id", "at"], labels=True)
+            self._counted = state, sum(map(self._usable, window))
         return self._counted[1]
 
-    def _usable(self, rows: pa.Table) -> int:
-        at = pc.cast(rows["at"].filter(rows["label"].is_valid()), pa.int64()).to_numpy()
+    def _usable(self, rows: pa.RecordBatch) -> int:
+        if not rows.num_rows:
+            return 0
+        at = pc.cast(rows["at"].filter(_labelled(rows)), pa.int64()).to_numpy(zero_copy_only=False)
         broken = self._ledger.windows_in("data_quality")
         return len(at) - sum(int(((at >= verdict.start) & (at < verdict.end)).sum()) for verdict in broken)
+
+
+def _labelled(rows: pa.RecordBatch) -> pa.Array:
+    """Which rows have a label, of whatever kind."""
+    masks = [pc.is_valid(rows[name]) for name in columns_of(rows.schema.names, "label")]
+    return reduce(pc.or_, masks)
 
 
 def trigger_text(cause: Verdict) -> str:

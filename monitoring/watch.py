@@ -136,9 +136,10 @@ class Watch:
     def _begin_now(self, promoted_at: int) -> int:
         """The window of the first traffic since the first promotion, or of this start; recorded, so a restart agrees."""
         began = max(promoted_at, self._since)
-        rows = self._tables.window(promoted_at - self._length, began, ["id", "at"])
-        if rows.num_rows:
-            began = int(min(moment.value for moment in rows["at"]))
+        for rows in self._tables.window(promoted_at - self._length, began, ["id", "at"]):  # in order of time
+            if rows.num_rows:
+                began = int(rows["at"][0].value)
+                break
         start = windows.floor(began, self._length)
         self._ledger.audit(self._clock.now(), "monitor", BEGAN, {"start": start})
         return start

@@ -12,7 +12,7 @@ import structlog
 
 from lifecycle.contract import Contract
 from lifecycle.records import ModelVersion
-from lifecycle.versions import LABEL
+from lifecycle.versions import LABEL, SUBJECT
 from retrain.snapshot import AT, Snapshot
 from retrain.trainer import FileTrainer
 from retrain.training import Trained, train
@@ -81,15 +81,14 @@ def train_all(
     threads: int,
 ) -> dict[str, Trained]:
     """One challenger per window, each measured on the hold-out."""
-    columns = [*contract.names, LABEL]
     described = rows.snapshot.describe() | {"seen_until": rows.seen_until}
     trained: dict[str, Trained] = {}
     for name, window in training_windows.items():
         trained[name] = train(
             contract,
             trainer,
-            window[columns],
-            rows.holdout[columns],
+            _learnt(contract, window),
+            _learnt(contract, rows.holdout),
             seed=seed,
             threads=threads,
             snapshot=described,
@@ -97,3 +96,8 @@ def train_all(
         )
         log.info("challenger_trained", challenger=name, rows=len(window), seconds=round(trained[name].seconds, 3))
     return trained
+
+
+def _learnt(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:
+    """What a version keeps of `rows`: its columns, the label, and whom each is about where that is known."""
+    return rows[[*contract.names, LABEL, *(name for name in [SUBJECT] if name in rows)]]

@@ -19,7 +19,7 @@ from lifecycle.ledger.sql import SqlLedger
 from lifecycle.measures import gate_losses, trivial_prediction
 from lifecycle.ports import Clock, ModelStore
 from lifecycle.records import ModelVersion, RetrainRun
-from lifecycle.versions import LABEL
+from lifecycle.versions import LABEL, SUBJECT
 from retrain import challengers, gate, snapshot, training, validation
 from retrain.lease import RetrainLease
 from retrain.trainer import FileTrainer
@@ -135,17 +135,16 @@ class Job:
 
     def _refuse_other_columns(self, champion: ModelVersion) -> None:
         """Rows of one contract cannot be compared with, nor judged by a model of, another."""
-        known, wanted = versions.load_contract(champion, self.store).columns, self.contract.columns
-        changed = {(column.name, column.kind) for column in known} ^ {(column.name, column.kind) for column in wanted}
+        changed = _as_learnt(versions.load_contract(champion, self.store)) ^ _as_learnt(self.contract)
         if changed:
-            names = ", ".join(sorted({repr(name) for name, _ in changed}))
+            names = ", ".join(sorted({repr(name) for name, *_ in changed}))
             raise ProjectInvalid(
                 f"the contract no longer has the columns of version {champion.number} (differing: {names}); restore "
                 f"{self.config.contract.file}, or make a new project with `evenkeel init`"
             )
 
     def _rows(self, champion: ModelVersion) -> challengers.Rows:
-        section = self.config.retrain
+        section, status = self.config.retrain, self.ledger.fold_status()
         taken, rows = snapshot.take(
             self.tables,
             self.contract,
@@ -153,6 +152,7 @@ class Job:
             end=self._judged_until(),
             verdicts=self.ledger.windows_in("data_quality"),
             most_rows=section.history_rows,
+            watermark=status.watermark if status else None,
         )
         return challengers.split(taken, rows, champion, section.holdout_share)
 
@@ -173,8 +173,8 @@ class Job:
 
     def _origin(self, champion: ModelVersion) -> pd.DataFrame:
         """The rows that version 1 was trained on; the champion's when there is no version 1."""
-        first = self.ledger.version(FIRST) or champion
-        return versions.load_reference(first, self.store)[[*self.contract.names, LABEL]]
+        first = versions.load_reference(self.ledger.version(FIRST) or champion, self.store)
+        return first[[*self.contract.names, LABEL, *(name for name in [SUBJECT] if name in first)]]
 
     def _gate(
         self, champion: ModelVersion, rows: challengers.Rows, trained: dict[str, training.Trained]
@@ -212,3 +212,8 @@ class Job:
         candidate = replace(chosen.candidate, lineage=lineage)
         section = self.config.model
         return versions.register(candidate, self.store, self.ledger, self.clock, section.artefact, section.runtime)
+
+
+def _as_learnt(contract: Contract) -> set[tuple[str, str, bool]]:
+    """The features as a model knows them: name, kind, and whether their values are pseudonyms."""
+    return {(column.name, column.kind, column.name in contract.pseudonymised) for column in contract.columns}

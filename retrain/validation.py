@@ -20,6 +20,8 @@ def findings(
     monitoring: MonitoringSection,
 ) -> list[str]:
     """Everything that speaks against training on `rows`; empty when nothing does."""
+    if contract.dropped:
+        return [_not_kept(contract)]
     if len(rows) < retrain.minimum_rows:
         return [f"there are {len(rows)} new labelled rows; a retrain needs {retrain.minimum_rows}"]
     return [
@@ -28,6 +30,15 @@ def findings(
         *_labels(rows, contract),
         *_duplicates(rows, reference, contract),
     ]
+
+
+def _not_kept(contract: Contract) -> str:
+    """What a model sees and the log does not keep, no other model can learn from the log."""
+    names = ", ".join(map(repr, contract.dropped))
+    return (
+        f"the feature log does not keep {names}, as the contract's privacy says (drop), so nothing can learn from it; "
+        "pseudonymise what is a category, make a project without the column (`evenkeel init --drop`), or train from a file"
+    )
 
 
 def _broken_window(latest: list[Verdict]) -> list[str]:

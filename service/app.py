@@ -21,6 +21,7 @@ from lifecycle.logs import configure
 from lifecycle.ports import FeatureLog
 from lifecycle.process import PARENT, exit_with_parent
 from lifecycle.project import Project
+from lifecycle.pseudonyms import Pseudonyms
 from service import openapi
 from service.access import is_keyed
 from service.connection import ConnectionLimits, install
@@ -113,6 +114,11 @@ class Parts:
         return KeyCheck(self.keyring, self.project.clock) if is_keyed(os.environ) else None
 
     @cached_property
+    def pseudonyms(self) -> Pseudonyms:
+        """Raises ProjectInvalid as long as there is no key."""
+        return Pseudonyms.read(self.project.path / self.project.config.feature_log.pseudonym_key)
+
+    @cached_property
     def plane(self) -> DataPlane:
         config = self.project.config
         service = config.service
@@ -126,6 +132,8 @@ class Parts:
             limits=Limits(
                 service.body_limit_bytes, service.rows_limit, service.waiting_limit, service.deadline_seconds
             ),
+            sampling_rate=config.feature_log.sampling_rate,
+            pseudonyms=lambda: self.pseudonyms,
         )
 
     @cached_property

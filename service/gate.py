@@ -20,7 +20,7 @@ from service.exchange import JSON, Answer, Refused, Request, Response, Route, me
 from service.metrics import OTHER, ServiceMetrics
 from service.routing import Routes
 
-FRAMEWORK = frozenset({"/livez", "/readyz", "/healthz", "/schema.json"})
+FRAMEWORK = frozenset({"/livez", "/healthz", "/schema.json"})
 """Paths that BentoML answers."""
 NOT_FOUND = ("not_found", "there is nothing at this path; GET /docs.json lists the routes")
 NOT_ALLOWED = ("method_not_allowed", "this path does not take this method; GET /docs.json lists the routes")

@@ -1,4 +1,4 @@
-"""The model that answers, the thread that follows the champion pointer, and the one that shows that the worker lives.
+"""The model that answers, the thread that follows the champion pointer, and those that seal and show that the worker lives.
 
 A request takes `live` once and uses nothing else, so its answer, its record and its version agree. The follower loads a
 staged version beside the live one, reports whether it would answer, and replaces the reference when the pointer moves.
@@ -87,7 +87,7 @@ class Follower:
         self._stop = threading.Event()
         self._threads = [
             threading.Thread(target=self._run, args=(step,), name=step.__name__, daemon=True)
-            for step in (self.follow, self.beat)
+            for step in (self.follow, self.beat, self.seal)
         ]
         self._staged: models.Model | None = None
         self._swapped_at: int | None = None
@@ -115,15 +115,18 @@ class Follower:
             self._swap(pointer.version, pointer.generation)
 
     def beat(self) -> None:
-        """What must not wait for a model that is being loaded: sealing, keys, and the sign of life."""
+        """What must not wait for a model that is being loaded, nor for a slow disk: keys, and the sign of life."""
         now = self._clock.now()
-        self._feature_log.seal_if_old()
         self._refresh(now)
         if now - self._reported_at >= HEARTBEAT_SECONDS * 1e6:
             self._report()
             staged = self._staged
             if staged:
                 self._ledger.acknowledge(self.worker, staged.number, None, now)
+
+    def seal(self) -> None:
+        """Hand over what was recorded; waits for the disk."""
+        self._feature_log.seal_if_old()
 
     def _behind(self, pointer: Pointer) -> bool:
         return self.live is None or self.live.generation != pointer.generation

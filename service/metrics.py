@@ -91,7 +91,13 @@ class ServiceMetrics:
         )
         self.predictions = Counter("evenkeel_predictions_total", "Rows answered.", ["version"], registry=registry)
         self.log_rows = Counter(
-            "evenkeel_log_rows_total", "Rows appended to the feature log, or dropped.", ["outcome"], registry=registry
+            "evenkeel_log_rows_total", "Answered rows by what became of their record.", ["outcome"], registry=registry
+        )
+        self.log_degraded = Gauge(
+            "evenkeel_log_degraded",
+            "Whether any worker cannot record what it answers.",
+            multiprocess_mode="livemax",
+            registry=registry,
         )
         self.labels = Counter("evenkeel_labels_total", "Labels received by feedback.", ["outcome"], registry=registry)
         self.rejected_rows = Counter(
@@ -144,10 +150,11 @@ class ServiceMetrics:
         }
         for reason in CONNECTION_REASONS:
             self.connections.labels(reason)
-        for outcome in ("appended", "dropped"):
+        for outcome in ("appended", "dropped", "sampled_out"):
             self.log_rows.labels(outcome)
         for outcome in ("accepted", "rejected"):
             self.labels.labels(outcome)
+        self.log_degraded.set(0)
         return answered
 
     @staticmethod

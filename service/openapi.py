@@ -10,8 +10,7 @@ from service.protocols.schemas import NATIVE_ERROR
 VARIABLE = re.compile(r"\{(\w+)\}")
 HEALTH = {
     "/livez": "Whether the process runs.",
-    "/readyz": "Whether a model is live.",
-    "/healthz": "As /readyz.",
+    "/healthz": "As /livez.",
     "/schema.json": "The schema that BentoML's clients read.",
 }
 """What the framework answers."""

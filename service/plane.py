@@ -6,27 +6,27 @@ Every protocol goes through here: same contract, same model reference (taken onc
 import asyncio
 import math
 import time
-from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Literal
 
 import structlog
 
 from lifecycle.checking import MOST_PROBLEMS
-from lifecycle.clock import from_datetime
-from lifecycle.contract import Columns, Scalar
-from lifecycle.errors import InputRejected, ModelUnavailable, Problem, StoreUnavailable
-from lifecycle.ids import is_uuid7, milliseconds_of, uuid7s
+from lifecycle.contract import Columns, Contract, Scalar
+from lifecycle.errors import InputRejected, ModelUnavailable, Problem, ProjectInvalid
+from lifecycle.ids import uuid7s
 from lifecycle.ports import Clock, FeatureLog
+from lifecycle.privacy import Marks, PrivacyRules
+from lifecycle.pseudonyms import Pseudonyms
 from lifecycle.records import Label, PredictionBatch
 from service.exchange import Refused, Request
+from service.labels import LabelReader, Rejection
 from service.live import Follower, Live
 from service.metrics import ServiceMetrics
+from service.recording import Recorder
 
-SLACK_MILLISECONDS = 60_000
-"""A label may name a prediction whose clock ran this far ahead of ours; no prediction is of a later moment."""
 log = structlog.get_logger(__name__)
 
 
@@ -58,12 +58,8 @@ class Answers:
         return self.live.version
 
 
-@dataclass(frozen=True)
-class Rejection:
-    """A label that was not taken, and why."""
-
-    id: str | None
-    reason: str
+def _without_key() -> Pseudonyms:
+    raise ProjectInvalid("this service was given no key of pseudonyms; name its file in [feature_log] pseudonym_key")
 
 
 class DataPlane:
@@ -79,17 +75,35 @@ class DataPlane:
         *,
         on_error: Literal["serve", "reject"],
         limits: Limits,
+        sampling_rate: float = 1.0,
+        pseudonyms: Callable[[], Pseudonyms] = _without_key,
     ) -> None:
         self.name = name
         self.limits = limits
         self._follower = follower
-        self._feature_log = feature_log
+        self._recorder = Recorder(
+            feature_log,
+            metrics,
+            clock,
+            on_error=on_error,
+            sampling_rate=sampling_rate,
+            patience_seconds=limits.deadline_seconds,
+        )
         self._metrics = metrics
         self._clock = clock
-        self._on_error = on_error
+        self._pseudonyms = pseudonyms
+        self._known_rules: tuple[Contract, PrivacyRules] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="predict")
         self._waiting = 0
-        self.degraded = False
+
+    @property
+    def degraded(self) -> str | None:
+        """Why rows are answered or refused without being recorded; None while all are recorded."""
+        return self._recorder.degraded
+
+    def ready(self, request: Request) -> None:
+        """Raises ModelUnavailable when rows could not be answered now."""
+        self._rules(self.live(request).model.contract)
 
     def live(self, request: Request) -> Live:
         """The model that answers `request`: the live one at its first look. Raises ModelUnavailable when there is none."""
@@ -108,25 +122,31 @@ class DataPlane:
         """
         live = self.live(request)
         self._check_count(len(rows))
+        contract, marks = live.model.contract, None
         try:
-            columns = live.model.contract.checker.rows(rows)
+            columns = contract.checker.rows(rows)
+            if not contract.is_plain:
+                marks = self._rules(contract).of_rows(rows, columns)  # type: ignore[arg-type]  # the checker took them
         except InputRejected as error:
             self._metrics.rejected_rows.inc(len({problem.row for problem in error.problems}))
             raise
-        return await self._answer(live, columns, len(rows), request)
+        return await self._answer(live, columns, len(rows), request, marks)
 
     async def predict_columns(self, columns: Mapping[str, Any], count: int, request: Request) -> Answers:
         """As `predict`, for `count` rows given as columns: lists, or numpy arrays where NaN says missing."""
         live = self.live(request)
         self._check_count(count)
+        contract, marks = live.model.contract, None
         try:
-            checked = live.model.contract.checker.columns(columns, count)
+            checked = contract.checker.columns(columns, count)
+            if not contract.is_plain:
+                marks = self._rules(contract).of_columns(columns, checked, count)
         except InputRejected:
             self._metrics.rejected_rows.inc(count)
             raise
-        return await self._answer(live, checked, count, request)
+        return await self._answer(live, checked, count, request, marks)
 
-    async def _answer(self, live: Live, columns: Columns, count: int, request: Request) -> Answers:
+    async def _answer(self, live: Live, columns: Columns, count: int, request: Request, marks: Marks | None) -> Answers:
         began = time.perf_counter_ns()
         try:
             if count <= live.model.runtime.inline_rows:
@@ -159,9 +179,16 @@ class DataPlane:
             latency_us=(time.perf_counter_ns() - began) // 1000,
             key_id=request.key_id,
         )
-        self._record(batch, live)
+        if marks is not None:
+            batch = self._rules(live.model.contract).recorded(batch, marks)
+        pending = self._record(batch, live)
+        if pending is not None:
+            await self._recorder.settled(pending)
         self._metrics.predicted(live.version, count)
         return Answers(live, ids, live.answers(labels), scores)
+
+    def _record(self, batch: PredictionBatch, live: Live) -> Future[None] | None:
+        return self._recorder.record(batch, live.schema)
 
     async def _apart(self, live: Live, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
         """Predict in the thread for what takes long, so that nobody else waits; those that wait for it are counted.
@@ -197,7 +224,7 @@ class DataPlane:
             message = f"a request takes at most {self.limits.rows} rows, not {count}; send several"
             raise Refused(413, "too_large", message)
 
-    def feedback(self, labels: Sequence[object], request: Request) -> tuple[int, list[Rejection]]:
+    async def feedback(self, labels: Sequence[object], request: Request) -> tuple[int, list[Rejection]]:
         """Take labels; returns how many were accepted, and the rest with reasons.
 
         Raises ModelUnavailable without a model, StoreUnavailable when they cannot be recorded.
@@ -206,50 +233,26 @@ class DataPlane:
         if len(labels) > self.limits.rows:
             message = f"a request takes at most {self.limits.rows} labels, not {len(labels)}; send several"
             raise Refused(413, "too_large", message)
-        accepted: list[Label] = []
-        rejected: list[Rejection] = []
-        for item in labels:
-            taken = self._label(item, live, request.key_id)
-            if isinstance(taken, Label):
-                accepted.append(taken)
-            else:
-                rejected.append(taken)
+        reader = LabelReader(live, self._rules(live.model.contract), self._clock.now(), request.key_id)
+        taken = [reader.read(item) for item in labels]
+        accepted = [item for item in taken if isinstance(item, Label)]
+        rejected = [item for item in taken if isinstance(item, Rejection)]
         if accepted:
-            self._feature_log.append_labels(accepted)
+            await self._recorder.labels(accepted)
         self._metrics.labels.labels("accepted").inc(len(accepted))
         self._metrics.labels.labels("rejected").inc(len(rejected))
         return len(accepted), rejected
 
-    def _record(self, batch: PredictionBatch, live: Live) -> None:
-        rows = len(batch.ids)
-        try:
-            self._feature_log.append_predictions(batch, live.schema)
-        except StoreUnavailable as error:
-            self._metrics.log_rows.labels("dropped").inc(rows)
-            if not self.degraded:
-                log.error("feature_log_degraded", error=str(error), on_error=self._on_error)
-            self.degraded = True
-            if self._on_error == "reject":
-                raise
-            return
-        self.degraded = False
-        self._metrics.appended(rows)
-
-    def _label(self, item: object, live: Live, key_id: str | None) -> Label | Rejection:
-        if not isinstance(item, dict):
-            return Rejection(None, "is not an object with id and label")
-        identifier = item.get("id")
-        now = self._clock.now()
-        if not isinstance(identifier, str) or not _could_be_ours(identifier, live.since, now):
-            return Rejection(None, "id is not the id of a prediction")
-        if "label" not in item:
-            return Rejection(identifier, "has no label")
-        try:
-            observed = _moment(item.get("observed_at"), now)
-            stored = live.model.contract.label(item["label"])
-        except InputRejected as error:
-            return Rejection(identifier, str(error))
-        return Label(identifier, stored, observed, now, key_id)
+    def _rules(self, contract: Contract) -> PrivacyRules:
+        """How rows under `contract` are treated, worked out once for each that goes live."""
+        known = self._known_rules
+        if known is None or known[0] is not contract:
+            try:
+                pseudonyms = self._pseudonyms() if contract.needs_key else None
+            except ProjectInvalid as error:
+                raise ModelUnavailable(f"the model's contract asks for pseudonyms, but {error}") from error
+            known = self._known_rules = (contract, PrivacyRules(contract, pseudonyms))
+        return known[1]
 
 
 def _check_finite(values: Sequence[float], scores: Mapping[str, Sequence[float]]) -> None:
@@ -263,27 +266,3 @@ def _check_finite(values: Sequence[float], scores: Mapping[str, Sequence[float]]
                     f"{len(rows)} row(s) get no finite answer from the model; look for values far outside what it knows",
                     problems[:MOST_PROBLEMS],
                 )
-
-
-def _could_be_ours(identifier: str, since: int, now: int) -> bool:
-    """Whether a prediction may have this id: made after the first version, and not in a time yet to come.
-
-    Each day of an id is a folder of the table, so days that nobody has lived through are not a caller's to invent.
-    """
-    if not is_uuid7(identifier):
-        return False
-    return since // 1000 - SLACK_MILLISECONDS <= milliseconds_of(identifier) <= now // 1000 + SLACK_MILLISECONDS
-
-
-def _moment(value: object, now: int) -> int:
-    if value is None:
-        return now
-    if not isinstance(value, str):
-        raise InputRejected("observed_at is not a text")
-    try:
-        observed = from_datetime(datetime.fromisoformat(value))
-    except (ValueError, OverflowError) as error:
-        raise InputRejected("observed_at is not a date and time in ISO 8601") from error
-    if not 0 <= observed <= now + SLACK_MILLISECONDS * 1000:
-        raise InputRejected("observed_at is before 1970 or in a time yet to come")
-    return observed

@@ -1,37 +1,45 @@
 """The folder: moves sealed segments into the tables exactly once, under a lease, and may be killed at any step.
 
 Each writer's segments are numbered, and a table remembers per writer the last number it holds (a Delta application
-transaction in the same commit as the rows). A segment is deleted only after both tables hold it and are on disk.
+transaction in the same commit as the rows). A segment is deleted only after every table that takes rows of it holds them on
+disk, and they were read back from there. Memory is bounded by a group of segments, whatever the backlog.
 """
 
-import fcntl
-import json
-import os
 import sys
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import structlog
-from deltalake import CommitProperties, Transaction, write_deltalake
-from deltalake.exceptions import CommitFailedError
 
-from lifecycle.errors import StoreUnavailable
-from lifecycle.feature_log.frames import SegmentContents, read_segment
-from lifecycle.feature_log.table import LogTables, labels_table, open_table, predictions_table
+from lifecycle.clock import MICROSECONDS
+from lifecycle.errors import Conflict, StoreUnavailable
+from lifecycle.feature_log.delta import LogTable
+from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
+from lifecycle.feature_log.frames import read_header, read_segment
+from lifecycle.feature_log.parking import Parking
+from lifecycle.feature_log.rows import SegmentRows, decode
+from lifecycle.feature_log.table import LogTables
+from lifecycle.feature_log.verification import differences, missing
 from lifecycle.feature_log.writer import OPEN, SEALED
 from lifecycle.ports import Clock
-from lifecycle.records import FoldStatus, PredictionBatch
+from lifecycle.records import FoldStatus
 
-COMMIT_BYTES = 64 * 2**20
+GROUP_BYTES = 64 * 2**20
+GROUP_ROWS = 200_000
+"""A commit has about so many bytes of segments, or so many rows, and one segment at least."""
+ROUND_SECONDS = 5.0
+"""After so long a fold ends at the next group, so that it reports and others get their turn; the rest is the next one's."""
 IN_FLIGHT_MICROSECONDS = 2_000_000
 """A record may carry a moment this much before its segment was opened: the time of a request in flight."""
+COUNTED_SECONDS = 60
+"""How long what the tables hold is taken for known while this folder commits nothing."""
 MOST_FAILURES = 3
 """Times that a segment by itself may fail before it is put aside."""
-TRANSIENT = (OSError, StoreUnavailable, CommitFailedError)
-"""What the next round may well succeed at: a full or absent disk, another writer."""
+TRANSIENT = (OSError, StoreUnavailable, Conflict)
+"""What the next round may well succeed at: a full or absent disk, another folder."""
 log = structlog.get_logger(__name__)
 
 
@@ -42,25 +50,62 @@ class _Part:
     path: Path
     writer: str
     sequence: int
-    contents: SegmentContents
+    rows: SegmentRows
+
+
+@dataclass(frozen=True)
+class _Counts:
+    rows: int
+    parked: int
+    orphaned: int
+    at: int
 
 
 class Folder:
-    """Folds what writers left in `tables.segments`. The caller holds the lease; one folder runs at a time."""
+    """Folds what writers left in `tables.segments`. The caller holds the lease; one folder runs at a time.
 
-    def __init__(self, tables: LogTables, clock: Clock, *, compact_commits: int) -> None:
+    `before` is the last status reported, whose counts go on. `held` says whether the lease is held still, and is asked before
+    each commit. `behind` is whether the last fold left sealed segments to the next.
+    """
+
+    def __init__(
+        self,
+        tables: LogTables,
+        clock: Clock,
+        *,
+        parking_hours: float = 168,
+        before: FoldStatus | None = None,
+        held: Callable[[], bool] = lambda: True,
+        files: FileSystem = LOCAL_FILES,
+    ) -> None:
         self._tables = tables
         self._clock = clock
-        self._compact_commits = compact_commits
-        self._torn = 0
+        self._held = held
+        self._files = files
+        self._parking = Parking(tables, clock, parking_hours)
+        self._torn = before.truncated_bytes if before else 0
+        self._corrupt = before.corrupt_frames if before else 0
         self._failures: Counter[str] = Counter()
+        self._opened: dict[str, int] = {}
+        self._counts: _Counts | None = None
+        self.behind = False
 
     def fold(self) -> FoldStatus:
-        """Fold everything that is sealed or orphaned now, and say what is left."""
+        """Fold what is sealed or orphaned now, for a few seconds, and say what is left."""
         began = self._clock.now()
+        self._parking.recover()
         self._adopt_orphans()
-        for group in _groups(_ready(self._tables.segments)):
-            parts = [_part(path) for path in group]
+        self._fold_groups(began)
+        if self._parking.settle():
+            self._counts = None
+        return self._status(began)
+
+    def _fold_groups(self, began: int) -> None:
+        waiting = self._ready()
+        self.behind = False
+        for parts in self._groups(waiting):
+            if not self._held():
+                raise Conflict("the lease of the fold is held elsewhere; this folder goes on once it has it again")
             try:
                 self._fold_group(parts)
             except TRANSIENT:
@@ -68,7 +113,9 @@ class Folder:
             except Exception as error:  # noqa: BLE001 - what the engine raises for rows it cannot take has no type
                 log.error("segments_not_folded", segments=len(parts), error=str(error))
                 self._fold_apart(parts)
-        return self._status(began)
+            if self._clock.now() - began >= ROUND_SECONDS * MICROSECONDS:
+                self.behind = parts[-1].path != waiting[-1]
+                return
 
     def _fold_apart(self, parts: Sequence[_Part]) -> None:
         """Fold one by one, so that a segment the tables cannot take holds up its own writer alone, and not for long."""
@@ -88,153 +135,161 @@ class Folder:
                     self._put_aside(part, reason=str(error))
 
     def _fold_group(self, parts: Sequence[_Part]) -> None:
-        by_version: dict[int, list[PredictionBatch]] = defaultdict(list)
-        schemas = {}
-        done = _folded(self._tables.predictions, parts)
-        for part in parts:
-            schemas.update(part.contents.schemas)
-            if part.sequence > done[part.writer]:
-                for batch in part.contents.predictions:
-                    by_version[batch.version].append(batch)
-        rows = [predictions_table(batches, schemas[version]) for version, batches in by_version.items()]
-        if rows:
-            self._commit(self._tables.predictions, pa.concat_tables(rows, promote_options="default"), parts)
-        done = _folded(self._tables.labels, parts)
-        labels = [label for part in parts if part.sequence > done[part.writer] for label in part.contents.labels]
-        if labels:
-            self._commit(self._tables.labels, labels_table(labels), parts)
-        for part in parts:
-            self._dispose(part)
-
-    def _commit(self, path: Path, rows: pa.Table, parts: Sequence[_Part]) -> None:
-        last = {part.writer: part.sequence for part in parts}
-        transactions = [Transaction(writer, sequence) for writer, sequence in last.items()]
-        write_deltalake(
-            str(path),
-            rows,
-            mode="append",
-            partition_by=["day"],
-            schema_mode="merge",
-            commit_properties=CommitProperties(app_transactions=transactions),
+        self._counts = None
+        tables = self._tables
+        wrong = self._take(
+            tables.predictions, parts, lambda part: [rows for _, rows in part.rows.predictions], verified=True
         )
-        table = open_table(path)
-        assert table is not None, "a table that was just committed can be opened"
-        _sync_commit(path, table.version())
-        if table.version() % self._compact_commits == 0 and table.version():
-            table.optimize.compact()
-            log.info("table_compacted", table=path.name, version=table.version())
+        for part in parts:
+            self._parking.expect(part.rows.labels)
+        wrong += self._take(tables.labels, parts, lambda part: self._parking.direct(part.rows.labels), verified=True)
+        # What an earlier folder parked may have been settled since, so it is not looked for again.
+        wrong += self._take(tables.parked, parts, lambda part: self._parking.parked(part.rows.labels), verified=False)
+        for part in parts:
+            self._dispose(part, wrong)
 
-    def _dispose(self, part: _Part) -> None:
-        self._torn += part.contents.torn_bytes
-        if not part.contents.corrupt_frames:
-            part.path.unlink()
-            return
-        self._put_aside(part, reason=f"{part.contents.corrupt_frames} frames fail their checksum")
+    def _take(
+        self,
+        table: LogTable,
+        parts: Sequence[_Part],
+        rows_of: Callable[[_Part], list[pa.Table]],
+        *,
+        verified: bool,
+    ) -> list[str]:
+        """Have the parts' rows in a table, once. Returns what is not there as it should be."""
+        folded = table.transactions({part.writer for part in parts})
+        fresh = [part for part in parts if part.sequence > folded[part.writer]]
+        again = [rows for part in parts if part.sequence <= folded[part.writer] for rows in rows_of(part)]
+        rows = [rows for part in fresh for rows in rows_of(part)]
+        added = table.append(rows, {part.writer: part.sequence for part in fresh}) if rows else []
+        try:
+            wrong = missing(table, again) if again and verified else []
+            return wrong + differences(table, added, rows) if rows else wrong
+        except StoreUnavailable as error:
+            return self._unread(parts, error)
+
+    def _unread(self, parts: Sequence[_Part], error: StoreUnavailable) -> list[str]:
+        """What cannot be read back time and again is wrong: the store is there, since it was asked and answered before."""
+        self._failures.update(part.path.name for part in parts)
+        if any(self._failures[part.path.name] < MOST_FAILURES for part in parts):
+            raise error
+        return [str(error)]
+
+    def _dispose(self, part: _Part, wrong: Sequence[str]) -> None:
+        self._torn += part.rows.torn_bytes
+        self._corrupt += part.rows.corrupt_frames
+        if wrong:
+            self._put_aside(part, reason=f"the table does not hold what was written to it: {wrong[0]}")
+        elif part.rows.corrupt_frames:
+            self._put_aside(part, reason=f"{part.rows.corrupt_frames} frames are damaged or missing")
+        else:
+            self._files.remove(part.path)
 
     def _put_aside(self, part: _Part, *, reason: str) -> None:
-        self._tables.quarantine.mkdir(exist_ok=True)
-        part.path.rename(self._tables.quarantine / part.path.name)
+        self._files.rename(part.path, self._tables.quarantine / part.path.name)
         log.error("segment_quarantined", segment=part.path.name, reason=reason)
 
     def _adopt_orphans(self) -> None:
         """Seal the open segments whose writer is dead: a live writer holds the lock."""
-        for path in self._tables.segments.glob(f"*{OPEN}"):
+        for name in self._names(OPEN):
+            path = self._tables.segments / name
             try:
-                with path.open("r+b") as file:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    torn = read_segment(path, sealed=False).torn_bytes
-                    if torn:
-                        self._torn += torn
-                        os.ftruncate(file.fileno(), file.seek(0, os.SEEK_END) - torn)
-                    path.rename(path.with_suffix(SEALED))
-                log.info("segment_adopted", segment=path.name, torn_bytes=torn)
+                file = self._files.adopt(path)
             except (BlockingIOError, FileNotFoundError):
                 continue  # its writer lives, or sealed it this moment
+            try:
+                found = read_segment(self._files.read(path), sealed=False)
+                if found.torn_bytes:
+                    file.truncate(found.sound_bytes)
+                    self._torn += found.torn_bytes
+                file.sync()
+                self._files.rename(path, path.with_suffix(SEALED))
+            finally:
+                file.close()
+            log.info("segment_adopted", segment=name, torn_bytes=found.torn_bytes)
+
+    def _names(self, *suffixes: str) -> list[str]:
+        return [name for name in self._files.names(self._tables.segments) if name.endswith(suffixes)]
+
+    def _ready(self) -> list[Path]:
+        """Sealed segments, but none that follows an unsealed one of its writer.
+
+        A table remembers only the last number it holds, so a number that was passed over would be taken for folded.
+        """
+        waiting: dict[str, int] = {}
+        for writer, sequence in map(_named, self._names(OPEN)):
+            waiting[writer] = min(sequence, waiting.get(writer, sequence))
+        sealed = [(name, *_named(name)) for name in self._names(SEALED)]
+        ready = [name for name, writer, sequence in sealed if sequence < waiting.get(writer, sys.maxsize)]
+        return [self._tables.segments / name for name in ready]
+
+    def _groups(self, paths: Iterable[Path]) -> Iterator[list[_Part]]:
+        group: list[_Part] = []
+        size = rows = 0
+        for path in paths:
+            content = self._files.read(path)
+            part = _Part(path, *_named(path.name), decode(content, sealed=True))
+            group.append(part)
+            size += len(content)
+            rows += part.rows.count
+            if size >= GROUP_BYTES or rows >= GROUP_ROWS:
+                yield group
+                group, size, rows = [], 0, 0
+        if group:
+            yield group
 
     def _status(self, began: int) -> FoldStatus:
-        left = [path for path in self._tables.segments.glob("*") if path.suffix in (OPEN, SEALED)]
-        opened = [moment for path in left if (moment := _opened_at(path)) is not None]
+        left = self._names(OPEN, SEALED)
+        counts = self._counted(began)
         return FoldStatus(
-            watermark=min([began, *opened]) - IN_FLIGHT_MICROSECONDS,
+            watermark=min([began, *self._openings(left)]) - IN_FLIGHT_MICROSECONDS,
             at=self._clock.now(),
             pending_segments=len(left),
-            pending_bytes=sum(_size(path) for path in left),
-            folded_rows=self._tables.row_count(),
-            quarantined_segments=_quarantined(self._tables.quarantine),
+            pending_bytes=sum(self._size(name) for name in left),
+            folded_rows=counts.rows,
+            quarantined_segments=len(_segments(self._files.names(self._tables.quarantine))),
             truncated_bytes=self._torn,
+            corrupt_frames=self._corrupt,
+            parked_labels=counts.parked,
+            orphaned_labels=counts.orphaned,
         )
 
+    def _counted(self, now: int) -> "_Counts":
+        """What the tables hold, looked up again after each commit, and now and then for what others did to them."""
+        if self._counts is None or now - self._counts.at >= COUNTED_SECONDS * MICROSECONDS:
+            self._counts = _Counts(self._tables.row_count(), self._parking.waiting, self._parking.orphaned, now)
+        return self._counts
 
-def _ready(folder: Path) -> list[Path]:
-    """Sealed segments, but none that follows an unsealed one of its writer.
+    def _openings(self, names: Iterable[str]) -> Iterable[int]:
+        """When the oldest segment of each writer was opened; its later ones were opened later."""
+        oldest: dict[str, str] = {}
+        for name in names:
+            oldest.setdefault(_named(name)[0], name)
+        known, self._opened = self._opened, {}
+        for name in oldest.values():
+            opened_at = known.get(name) or self._opened_at(name)
+            if opened_at is not None:
+                self._opened[name] = opened_at
+        return self._opened.values()
 
-    A table remembers only the last number it holds, so a number that was passed over would be taken for folded.
-    """
-    sealed = sorted(folder.glob(f"*{SEALED}"))
-    waiting: dict[str, int] = {}
-    for path in set(folder.glob("*")) - set(sealed):
-        if path.suffix in (OPEN, SEALED):
-            writer, sequence = _named(path)
-            waiting[writer] = min(sequence, waiting.get(writer, sequence))
-    return [path for path in sealed if _named(path)[1] < waiting.get(_named(path)[0], sys.maxsize)]
+    def _opened_at(self, name: str) -> int | None:
+        try:
+            header = read_header(self._files.read(self._tables.segments / name))
+        except FileNotFoundError:
+            return None
+        return header.opened_at if header else None
 
-
-def _groups(paths: Iterable[Path]) -> Iterable[list[Path]]:
-    group: list[Path] = []
-    size = 0
-    for path in paths:
-        group.append(path)
-        size += _size(path)
-        if size >= COMMIT_BYTES:
-            yield group
-            group, size = [], 0
-    if group:
-        yield group
-
-
-def _part(path: Path) -> _Part:
-    return _Part(path, *_named(path), read_segment(path, sealed=True))
+    def _size(self, name: str) -> int:
+        try:
+            return self._files.size(self._tables.segments / name)
+        except FileNotFoundError:
+            return 0
 
 
-def _named(path: Path) -> tuple[str, int]:
-    writer, sequence = path.stem.rsplit(".", 1)
+def _named(name: str) -> tuple[str, int]:
+    writer, sequence = name.rsplit(".", 1)[0].rsplit(".", 1)
     return writer, int(sequence)
 
 
-def _folded(path: Path, parts: Sequence[_Part]) -> dict[str, int]:
-    """Per writer, the last segment number the table at `path` already holds; 0 when none."""
-    table = open_table(path)
-    return {part.writer: (table.transaction_version(part.writer) or 0) if table else 0 for part in parts}
-
-
-def _sync_commit(path: Path, version: int) -> None:
-    """Put a commit's files and folders on disk; the engine itself never does."""
-    entry = path / "_delta_log" / f"{version:020d}.json"
-    added = [json.loads(line).get("add") for line in entry.read_text().splitlines()]
-    files = [path / action["path"] for action in added if action]
-    folders = {file.parent for file in files} | {path, entry.parent}
-    for target in [*files, entry, *folders]:
-        descriptor = os.open(target, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-def _opened_at(path: Path) -> int | None:
-    try:
-        header = read_segment(path, sealed=False).header
-    except FileNotFoundError:
-        return None
-    return header.opened_at if header else None
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-def _quarantined(folder: Path) -> int:
-    return len(list(folder.glob(f"*{SEALED}"))) if folder.exists() else 0
+def _segments(names: Iterable[str]) -> list[str]:
+    return [name for name in names if name.endswith(SEALED)]

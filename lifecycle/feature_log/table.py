@@ -1,55 +1,66 @@
-"""The read side: two Delta tables, predictions and labels, and the window that joins them.
+"""The read side: the tables of predictions and labels, and the window that joins them.
 
-Rows are partitioned by the day of the prediction (UTC), so reading a window touches the days it covers.
+A window costs what it holds: days, files and row groups that lie outside are not read, and rows come in batches.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from deltalake import DeltaTable
-from deltalake.exceptions import DeltaError, TableNotFoundError
 
 from lifecycle.clock import to_datetime
 from lifecycle.errors import StoreUnavailable
+from lifecycle.feature_log import commits
+from lifecycle.feature_log.delta import DataFile, LogTable, State, pruned
+from lifecycle.feature_log.files import FileSystem, LocalFiles
+from lifecycle.feature_log.placing import ARROW, MOMENT, columns_of
+from lifecycle.feature_log.storage import LocalStorage, plain, storage_of
 from lifecycle.feature_log.writer import SEGMENTS
-from lifecycle.ids import lower_bound, milliseconds_of
-from lifecycle.records import Label, LogSchema, PredictionBatch
+from lifecycle.ids import milliseconds_of
+from lifecycle.records import LogSchema
+
+if TYPE_CHECKING:
+    from lifecycle.feature_log.traces import Traces
 
 FEATURE = "feature_"
 PROBABILITY = "probability_"
-MOMENT = pa.timestamp("us", tz="UTC")
-_ARROW = {
-    "numeric": pa.float64(),
-    "integer": pa.int64(),
-    "boolean": pa.bool_(),
-    "categorical": pa.string(),
-    "datetime": MOMENT,
-}
+LABEL_COLUMNS = ("label", "observed_at", "received_at")
+EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
+"""The years 1 to 9999, in microseconds: what a datetime can be."""
+NO_ROWS = pa.schema([("id", pa.string())])
+PREDICTION_KEYS, LABEL_KEYS, PARKED_KEYS = ("at", "id"), ("id", "received_at"), ("received_at", "external_id")
 
 
 class LogTables:
-    """The folded feature log in `folder`: `predictions/`, `labels/`, beside the `segments/` still to be folded."""
+    """The folded feature log: `predictions`, `labels`, and `parked` labels, which wait for their prediction.
 
-    def __init__(self, folder: Path) -> None:
+    They are in `folder`, or under `url` when that is given; the `segments` still to be folded are always in `folder`.
+    """
+
+    def __init__(self, folder: Path, *, url: str = "", files: FileSystem | None = None) -> None:
         self.folder = folder
-        self.predictions = folder / "predictions"
-        self.labels = folder / "labels"
+        access = files or LocalFiles()
+        self.predictions = LogTable("predictions", storage_of(folder, url, "predictions", access), PREDICTION_KEYS)
+        self.labels = LogTable("labels", storage_of(folder, url, "labels", access), LABEL_KEYS)
+        self.parked = LogTable("parked", storage_of(folder, url, "parked", access), PARKED_KEYS)
         self.segments = folder / SEGMENTS
         self.quarantine = folder / "quarantine"
 
-    def versions(self) -> tuple[int | None, int | None]:
-        """The Delta versions of predictions and labels now; None for a table that has no rows yet."""
-        tables = (open_table(self.predictions), open_table(self.labels))
-        return tables[0].version() if tables[0] else None, tables[1].version() if tables[1] else None
+    @property
+    def all(self) -> tuple[LogTable, ...]:
+        return self.predictions, self.labels, self.parked
 
     def row_count(self) -> int:
         """Rows in the predictions table, from its metadata."""
-        table = open_table(self.predictions)
-        return int(table.count()) if table else 0
+        return self.predictions.row_count()
+
+    def versions(self) -> tuple[int | None, int | None]:
+        """Numbers that change whenever predictions or labels do; None for a table that has no rows yet."""
+        return self.predictions.version(), self.labels.version()
 
     def window(
         self,
@@ -58,68 +69,167 @@ class LogTables:
         columns: Sequence[str] | None = None,
         *,
         labels: bool = False,
-        versions: tuple[int | None, int | None] | None = None,
-    ) -> pa.Table:
-        """Predictions with `start` <= at < `end` (microseconds since 1970), in order of id.
+        until: int | None = None,
+    ) -> pa.RecordBatchReader:
+        """Predictions with `start` <= at < `end` (microseconds since 1970) in order of `at`, in batches.
 
-        `columns` limits the record's columns (see `prediction_schema`; `id` is always there); with `labels`, the latest `label`,
-        `observed_at` and `received_at` are joined, null where there is none. `versions` reads the tables as they were
-        (see `versions()`). Memory is proportional to the window.
+        `columns` limits the record's columns (see `prediction_schema`; `id` is always there, and a feature's name stands for every
+        column that holds it, see `placing.py`). With `labels`, the latest `label`, `observed_at` and `received_at` are joined, null
+        where there is none; `until` leaves out labels received then or later. Memory does not grow with the window.
+        Raises StoreUnavailable, also while it is read.
         """
-        table = open_table(self.predictions, versions[0] if versions else None)
-        if table is None or (versions is not None and versions[0] is None):
-            return pa.table({"id": pa.array([], pa.string())})
-        at = ds.field("at")
-        bounds = (at >= pa.scalar(start, MOMENT)) & (at < pa.scalar(end, MOMENT))
-        dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("day", "in", days(start, end))])
-        wanted = None
-        if columns is not None:
-            wanted = [name for name in dict.fromkeys(["id", *columns]) if name in dataset.schema.names]
-        rows = dataset.to_table(columns=wanted, filter=bounds).sort_by("id")
-        if not labels:
-            return rows
-        return self._with_labels(rows, self._labels_as_of(versions))
+        state = self.predictions.state()
+        if state is None or not state.schema.names:
+            return pa.RecordBatchReader.from_batches(NO_ROWS, iter(()))
+        wanted = _selected(state.schema, columns)
+        read = pa.schema([state.schema.field(name) for name in dict.fromkeys([*wanted.names, "at"])])
+        joined = _Labels(self.labels, self.labels.state(), until) if labels else None
+        result = pa.schema([*wanted, *joined.schema]) if joined else wanted
+        rows = self._between(state, start, end, read)
+        tables = (joined.beside(table).select(result.names) if joined else table.select(wanted.names) for table in rows)
+        return pa.RecordBatchReader.from_batches(result, (batch for table in tables for batch in table.to_batches()))
+
+    def rows(
+        self,
+        start: int,
+        end: int,
+        columns: Sequence[str] | None = None,
+        *,
+        labels: bool = False,
+        until: int | None = None,
+    ) -> pa.Table:
+        """All of a window at once, in order of id."""
+        return self.window(start, end, columns, labels=labels, until=until).read_all().sort_by("id")
 
     def record(self, identifier: str) -> pa.Table:
         """The one prediction with this id and its latest label, or no row."""
-        table = open_table(self.predictions)
-        if table is None:
-            return pa.table({"id": pa.array([], pa.string())})
-        moment = milliseconds_of(identifier) * 1000
-        around = days(moment - 600_000_000, moment + 600_000_000)
-        dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("day", "in", around)])
-        return self._with_labels(dataset.to_table(filter=ds.field("id") == identifier), open_table(self.labels))
+        state = self.predictions.state()
+        if state is None or not state.schema.names:
+            return NO_ROWS.empty_table()
+        found = _with_ids(self.predictions, state.files, identifier, identifier, state.schema)
+        joined = _Labels(self.labels, self.labels.state(), None)
+        return joined.beside(found if found.num_rows else state.schema.empty_table())
 
-    def _labels_as_of(self, versions: tuple[int | None, int | None] | None) -> DeltaTable | None:
-        if versions is None:
-            return open_table(self.labels)
-        return None if versions[1] is None else open_table(self.labels, versions[1])
+    def verify(self) -> list[str]:
+        """What is wrong with the tables' files, one sentence each: every page of every file is read."""
+        return [problem for table in self.all for problem in _problems(table)]
 
-    def _with_labels(self, rows: pa.Table, table: DeltaTable | None) -> pa.Table:
-        if table is None or not rows.num_rows:
-            for name, kind in (("label", pa.null()), ("observed_at", MOMENT), ("received_at", MOMENT)):
-                rows = rows.append_column(name, pa.nulls(rows.num_rows, kind))
-            return rows
-        bounds = pc.min_max(rows["id"]).as_py()
-        first, last = milliseconds_of(bounds["min"]), milliseconds_of(bounds["max"]) + 1
-        dataset = table.to_pyarrow_dataset(file_pruning_predicate=[("day", "in", days(first * 1000, last * 1000))])
-        inside = (ds.field("id") >= lower_bound(first)) & (ds.field("id") < lower_bound(last))
-        found = dataset.to_table(columns=["id", "label", "observed_at", "received_at"], filter=inside)
-        latest = found.sort_by("received_at").to_pandas().drop_duplicates("id", keep="last")
-        joined = pa.Table.from_pandas(latest, schema=found.schema, preserve_index=False)
-        return rows.join(joined, "id", join_type="left outer").sort_by("id")
+    def search(self, token: str, *, until: int) -> "Traces":
+        """Look for `token` in all that the tables have in an object store; local folders are searched as folders."""
+        from lifecycle.feature_log.traces import Traces, search_storage
+
+        found = Traces()
+        for table in self.all:
+            if not isinstance(table.storage, LocalStorage):
+                found += search_storage(table.storage, token, until=until)
+        return found
+
+    def _between(self, state: State, start: int, end: int, schema: pa.Schema) -> Iterator[pa.Table]:
+        at = pc.field("at")
+        first, last = (pa.scalar(min(max(moment, EARLIEST), LATEST), MOMENT) for moment in (start, end))
+        groups = []
+        for file in pruned(state.files, start, end):
+            with self.predictions.reading(file.path):
+                groups += [
+                    group
+                    for group in self.predictions.source(file).groups("at")
+                    if group.low is None or (group.high >= first.as_py() and group.low < last.as_py())
+                ]
+        yield from self.predictions.merged(groups, schema, (at >= first) & (at < last))
 
 
-def open_table(path: Path, version: int | None = None) -> DeltaTable | None:
-    """The Delta table at `path`, as of `version`; None when nothing was ever written there."""
+@dataclass(frozen=True)
+class _Labels:
+    """The latest label of each prediction, to be put beside its row."""
+
+    table: LogTable
+    state: State | None
+    until: int | None
+
+    @property
+    def names(self) -> list[str]:
+        """The columns of a label; `label` first, whatever kinds it has had."""
+        if self.state is None or not self.state.schema.names:
+            return list(LABEL_COLUMNS)
+        return [name for wanted in LABEL_COLUMNS for name in columns_of(self.state.schema.names, wanted)]
+
+    @property
+    def schema(self) -> pa.Schema:
+        if self.state is None or not self.state.schema.names:
+            return pa.schema([("label", pa.null()), ("observed_at", MOMENT), ("received_at", MOMENT)])
+        return pa.schema([self.state.schema.field(name) for name in self.names])
+
+    def beside(self, rows: pa.Table) -> pa.Table:
+        """`rows` with the columns of their labels."""
+        found = self._latest(rows["id"]) if self.state is not None and rows.num_rows else None
+        places = pc.index_in(rows["id"], value_set=found["id"].combine_chunks()) if found else None
+        for column in self.schema:
+            values = found[column.name].take(places) if found else pa.nulls(rows.num_rows, column.type)
+            rows = rows.append_column(column, values)
+        return rows
+
+    def _latest(self, ids: pa.ChunkedArray) -> pa.Table:
+        assert self.state is not None, "there is a table of labels"
+        bounds = pc.min_max(ids).as_py()
+        schema = pa.schema([self.state.schema.field(name) for name in ["id", *self.names]])
+        found = _with_ids(self.table, self.state.files, bounds["min"], bounds["max"], schema)
+        if self.until is not None:
+            found = found.filter(pc.less(found["received_at"], pa.scalar(self.until, MOMENT)))
+        keys = ["id", "received_at", "observed_at", *columns_of(schema.names, "label")]
+        ordered = found.sort_by([(key, "ascending") for key in keys]).combine_chunks()
+        return ordered.filter(_last_of_each(ordered["id"])) if ordered.num_rows else ordered
+
+
+def _last_of_each(ids: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Which of sorted ids is followed by another one, or by none."""
+    changes = pc.not_equal(ids.slice(0, len(ids) - 1), ids.slice(1))
+    return pa.chunked_array([*changes.chunks, pa.array([True])])
+
+
+def _with_ids(table: LogTable, files: Sequence[DataFile], first: str, last: str, schema: pa.Schema) -> pa.Table:
+    """The rows with `first` <= id <= `last`."""
+    keep = (pc.field("id") >= first) & (pc.field("id") <= last)
+    days = set(days_of(first, last))
+    found = [schema.empty_table()]
+    for file in files:
+        if file.last_id < first or file.first_id > last or (table.name == "labels" and file.day not in days):
+            continue
+        with table.reading(file.path):
+            found += [
+                group.source.read(group.index, schema).filter(keep)
+                for group in table.source(file).groups("id")
+                if group.low is None or (group.low <= last and group.high >= first)
+            ]
+    return pa.concat_tables(found)
+
+
+def _problems(table: LogTable) -> Iterator[str]:
     try:
-        return DeltaTable(str(path), version=version)
-    except TableNotFoundError:
-        return None
-    except (OSError, DeltaError) as error:
-        raise StoreUnavailable(
-            f"the table {path.name} cannot be read: {error}; check the disk and its rights"
-        ) from error
+        state = table.state()
+        there = set(table.storage.paths())
+        damaged = commits.problems(table.storage)
+    except StoreUnavailable as error:
+        yield str(error)
+        return
+    for entry, wrong in sorted(damaged.items()):
+        yield f"{entry} in the log of the table {table.name} {wrong}; restore it from a backup"
+    for file in state.files if state else ():
+        name = f"the file {file.path} of the table {table.name}"
+        if file.path not in there:
+            yield f"{name} is missing, with {file.rows} rows; restore it from a backup"
+            continue
+        try:
+            rows = table.source(file).verify()
+        except (OSError, pa.ArrowException) as error:
+            yield f"{name} is damaged ({plain(error)}), with {file.rows} rows; restore it from a backup"
+            continue
+        if rows != file.rows:
+            yield f"{name} has {rows} rows where {file.rows} were committed; restore it from a backup"
+
+
+def days_of(first: str, last: str) -> list[str]:
+    """The UTC days in which ids from `first` to `last` were made."""
+    return days(milliseconds_of(first) * 1000, milliseconds_of(last) * 1000 + 1000)
 
 
 def days(start: int, end: int) -> list[str]:
@@ -128,13 +238,22 @@ def days(start: int, end: int) -> list[str]:
     return [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
 
 
+def _selected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:
+    if columns is None:
+        return schema
+    names = [found for name in ["id", *columns] for found in columns_of(schema.names, name)]
+    return pa.schema([schema.field(name) for name in dict.fromkeys(names)])
+
+
 def prediction_schema(schema: LogSchema) -> pa.Schema:
     """The Arrow columns of a prediction record under one version's schema."""
-    features = [(FEATURE + name, _ARROW[kind]) for name, kind in schema.kinds.items()]
+    features = [(FEATURE + name, ARROW[kind]) for name, kind in schema.kinds.items()]
     answer = pa.string() if schema.classes else pa.float64()
     return pa.schema(
         [
             ("id", pa.string()),
+            ("external_id", pa.string()),
+            ("subject", pa.string()),
             ("request_id", pa.string()),
             ("at", MOMENT),
             ("day", pa.string()),
@@ -144,6 +263,7 @@ def prediction_schema(schema: LogSchema) -> pa.Schema:
             ("protocol", pa.string()),
             ("latency_us", pa.int64()),
             ("key_id", pa.string()),
+            ("sampling_rate", pa.float64()),
             *features,
             ("prediction", answer),
             *((PROBABILITY + name, pa.float64()) for name in schema.classes),
@@ -151,38 +271,16 @@ def prediction_schema(schema: LogSchema) -> pa.Schema:
     )
 
 
-def predictions_table(batches: Sequence[PredictionBatch], schema: LogSchema) -> pa.Table:
-    """Batches of one version as rows, in the order given."""
-    flat: dict[str, list[object]] = {name: [] for name in prediction_schema(schema).names}
-    for batch in batches:
-        rows = len(batch.ids)
-        day = to_datetime(batch.at).date().isoformat()
-        shared = (batch.request_id, batch.at, day, batch.model, batch.version, batch.generation, batch.protocol)
-        for name, value in zip(
-            ("request_id", "at", "day", "model", "version", "generation", "protocol"), shared, strict=True
-        ):
-            flat[name] += [value] * rows
-        flat["latency_us"] += [batch.latency_us] * rows
-        flat["key_id"] += [batch.key_id] * rows
-        flat["id"] += batch.ids
-        flat["prediction"] += batch.predictions
-        for name in schema.kinds:
-            flat[FEATURE + name] += batch.columns[name]
-        for name in schema.classes:
-            flat[PROBABILITY + name] += batch.probabilities.get(name) or [None] * rows
-    return pa.table(flat, schema=prediction_schema(schema))
-
-
-def labels_table(labels: Sequence[Label]) -> pa.Table:
-    """Labels as rows; `label` is a number or a text, as the first one is."""
-    kind = pa.string() if isinstance(labels[0].label, str) else pa.float64()
-    return pa.table(
-        {
-            "id": pa.array([label.id for label in labels], pa.string()),
-            "day": pa.array([to_datetime(milliseconds_of(label.id) * 1000).date().isoformat() for label in labels]),
-            "label": pa.array([label.label for label in labels], kind),
-            "observed_at": pa.array([label.observed_at for label in labels], MOMENT),
-            "received_at": pa.array([label.received_at for label in labels], MOMENT),
-            "key_id": pa.array([label.key_id for label in labels], pa.string()),
-        }
+def label_schema(kind: pa.DataType) -> pa.Schema:
+    """The Arrow columns of a label whose value is a text or a number. `day` is that of its prediction, where that is known."""
+    return pa.schema(
+        [
+            ("id", pa.string()),
+            ("external_id", pa.string()),
+            ("day", pa.string()),
+            ("label", kind),
+            ("observed_at", MOMENT),
+            ("received_at", MOMENT),
+            ("key_id", pa.string()),
+        ]
     )

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lifecycle.errors import StoreUnavailable
 from lifecycle.ledger.schema import metadata
 
-HEAD = "0002"
+HEAD = "0003"
 WRITE = "evenkeel_write"
 BUSY_MILLISECONDS = 15_000
 _FIXED_WAL = ((3, 51, 3), (3, 52, 0)), ((3, 50, 7), (3, 51, 0)), ((3, 44, 6), (3, 45, 0))
@@ -79,6 +79,16 @@ def schema_version(engine: Engine) -> str | None:
         ) from error
 
 
+def forget_replaced(engine: Engine) -> None:
+    """Take what was replaced out of SQLite's write-ahead log too; does nothing for a database without one."""
+    if engine.dialect.name == "sqlite":
+        connection = engine.raw_connection()  # a checkpoint cannot be made within a transaction
+        try:
+            connection.cursor().execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
+
+
 def wal_is_safe(version: tuple[int, ...] = sqlite3.sqlite_version_info) -> bool:
     """Whether this SQLite has the fix for the bug that can lose WAL commits with two writing connections."""
     return version >= (3, 52, 0) or any(low <= version < high for low, high in _FIXED_WAL)
@@ -90,6 +100,7 @@ def _configure_sqlite(connection: Any, _record: object) -> None:
     cursor.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
     cursor.execute(f"PRAGMA journal_mode={'WAL' if wal_is_safe() else 'DELETE'}")
     cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA secure_delete=ON")  # what an erasure replaced is not to be found in free pages
     cursor.close()
 
 

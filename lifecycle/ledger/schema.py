@@ -127,6 +127,19 @@ fold_status = Table(
     Column("folded_rows", BigInteger, nullable=False),
     Column("quarantined_segments", Integer, nullable=False),
     Column("truncated_bytes", BigInteger, nullable=False),
+    Column("corrupt_frames", BigInteger, nullable=False, server_default="0"),
+    Column("parked_labels", BigInteger, nullable=False, server_default="0"),
+    Column("orphaned_labels", BigInteger, nullable=False, server_default="0"),
+)
+erasures = Table(
+    "erasures",
+    metadata,
+    Column("id", String(36), primary_key=True),
+    Column("token", String(64), nullable=False),
+    Column("requested_at", BigInteger, nullable=False),
+    Column("actor", String(200), nullable=False),
+    Column("finished_at", BigInteger),
+    Column("proof", JSON, nullable=False),
 )
 keys = Table(
     "keys",

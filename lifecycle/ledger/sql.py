@@ -12,11 +12,12 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 
 from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.ledger import schema
-from lifecycle.ledger.connect import WRITE, migrate, open_engine
+from lifecycle.ledger.connect import WRITE, forget_replaced, migrate, open_engine
 from lifecycle.records import (
     Alert,
     ColumnScore,
     Delivery,
+    Erasure,
     FoldStatus,
     Key,
     Lease,
@@ -65,6 +66,14 @@ class SqlLedger:
     def set_status(self, number: int, status: VersionStatus) -> None:
         with self._write() as connection:
             connection.execute(update(schema.versions).where(schema.versions.c.number == number).values(status=status))
+
+    def replace_manifest(self, number: int, expected_digest: str, digest: str) -> None:
+        """Version `number` is from now on the folder with `digest`. Raises Conflict when it was not `expected_digest`."""
+        table = schema.versions
+        where = table.c.number == number, table.c.manifest_digest == expected_digest
+        with self._write() as connection:
+            if not connection.execute(update(table).where(*where).values(manifest_digest=digest)).rowcount:
+                raise Conflict(f"version {number} was revised by somebody else meanwhile; look at it again")
 
     # pointer
 
@@ -147,6 +156,17 @@ class SqlLedger:
     def verdict(self, start: int) -> Verdict | None:
         row = self._one(schema.verdicts, schema.verdicts.c.start == start)
         return _verdict(row) if row else None
+
+    def reported(self) -> list[Verdict]:
+        """Every window that has a report, newest first."""
+        table = schema.verdicts
+        query = select(table).where(table.c.report.is_not(None)).order_by(table.c.start.desc())
+        return [_verdict(_dict(row)) for row in self._all(query)]
+
+    def withdraw_report(self, start: int) -> None:
+        """The window's verdict has no report any more."""
+        with self._write() as connection:
+            connection.execute(update(schema.verdicts).where(schema.verdicts.c.start == start).values(report=None))
 
     def window_counts(self) -> Mapping[str, int]:
         """Windows by verdict state."""
@@ -238,6 +258,18 @@ class SqlLedger:
     def fold_status(self) -> FoldStatus | None:
         row = self._one(schema.fold_status, schema.fold_status.c.name == "fold")
         return FoldStatus(**{key: value for key, value in row.items() if key != "name"}) if row else None
+
+    # erasures
+
+    def save_erasure(self, erasure: Erasure) -> None:
+        with self._write() as connection:
+            _replace(connection, schema.erasures, {"id": erasure.id}, asdict(erasure))
+        with _translated():
+            forget_replaced(self._engine)
+
+    def erasures(self) -> list[Erasure]:
+        query = select(schema.erasures).order_by(schema.erasures.c.requested_at, schema.erasures.c.id)
+        return [Erasure(**_dict(row)) for row in self._all(query)]
 
     # keys
 

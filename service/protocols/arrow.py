@@ -30,7 +30,7 @@ class ArrowProtocol:
 
         request.protocol = self.name
         live = self._plane.live(request)
-        stream = arrow_streams.read(request.body, live.model.contract.names, self._plane.limits.rows)
+        stream = arrow_streams.read(request.body, live.model.contract.accepted, self._plane.limits.rows)
         answers = await self._plane.predict_columns(stream.columns, stream.rows, request)
         if preferred(request, (JSON, ARROW)) == ARROW:
             return Response(self._encoded(answers, request.id), media_type=ARROW)

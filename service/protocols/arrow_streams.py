@@ -5,7 +5,7 @@ makes this process allocate more than MOST_BYTES; then every batch is validated 
 """
 
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ class Stream(NamedTuple):
     rows: int
 
 
-def read(body: bytes, names: Sequence[str], limit: int) -> Stream:
+def read(body: bytes, names: Collection[str], limit: int) -> Stream:
     """The columns `names`, as far as `body` has them, of at most `limit` rows.
 
     Raises Refused for what is not a stream of Arrow, or too large, and InputRejected for a column of an unusable type.

@@ -54,22 +54,30 @@ PREDICT_RESPONSE = fields(
         ),
     }
 )
+_LABEL: Schema = {"label": {"type": ["number", "string", "boolean"]}}
+_OBSERVED: Schema = {"observed_at": {"type": "string", "format": "date-time"}}
+EXTERNAL_ID: Schema = {"type": ["string", "number"], "description": "The caller's own id of the row."}
 FEEDBACK_REQUEST = fields(
     {
         "labels": listing(
-            fields(
-                {"id": IDENTIFIER, "label": {"type": ["number", "string", "boolean"]}},
-                {"observed_at": {"type": "string", "format": "date-time"}},
-            )
+            {
+                "oneOf": [
+                    fields({"id": IDENTIFIER, **_LABEL}, _OBSERVED),
+                    fields({"external_id": EXTERNAL_ID, **_LABEL}, _OBSERVED),
+                ]
+            }
         )
     }
 )
 FEEDBACK_RESPONSE = fields(
     {
         "accepted": {"type": "integer"},
-        "rejected": listing(fields({"id": {"type": ["string", "null"]}, "reason": {"type": "string"}})),
+        "rejected": listing(
+            fields({"id": {"type": ["string", "null"]}, "reason": {"type": "string"}}, {"external_id": TEXT})
+        ),
     }
 )
+READINESS = fields({"status": {"enum": ["ready", "degraded"]}}, {"reason": TEXT})
 MODEL = fields(
     {
         "name": {"type": "string"},

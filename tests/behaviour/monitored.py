@@ -35,7 +35,7 @@ class Monitored:
 
     def __post_init__(self) -> None:
         self.writer = self.project.writer()
-        self.folder = Folder(self.project.tables, self.project.clock, compact_commits=200)
+        self.folder = Folder(self.project.tables, self.project.clock)
 
     @property
     def url(self) -> str:

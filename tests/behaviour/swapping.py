@@ -142,7 +142,7 @@ def records(running: RunningProject, count: int, since: int | None = None) -> li
     def folded() -> bool:
         now = project.clock.now()
         start = now - 3_600_000_000 if since is None else since
-        found[:] = project.tables.window(start, now + 1_000_000).to_pylist()
+        found[:] = project.tables.rows(start, now + 1_000_000).to_pylist()
         return len(found) >= count
 
     eventually(folded, f"{count} rows are folded", 60)

@@ -1,92 +1,68 @@
-"""`kill -9` of a writing process at any moment loses no acknowledged record and doubles none."""
+"""`kill -9` of a writing process, or of the folder, at any moment loses no acknowledged record and doubles none."""
 
-import multiprocessing
-import random
-from collections import Counter
-from collections.abc import Callable
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
 
-from lifecycle.clock import SystemClock
-from lifecycle.feature_log.fold import Folder
-from lifecycle.feature_log.table import LogTables
-from tests.behaviour import append_writers
+from lifecycle.feature_log.files import FileSystem
+from tests.behaviour import append_writers, killing
+from tests.behaviour.killing import Campaign, NoTruncation, Processes, Survived, Writer
 
-KILLS = 30
-LONGEST_RUN = 400
-"""Acknowledgements after which a writer is killed, at most."""
-ANSWER_SECONDS = 30
-Writer = Callable[[Path, Connection], None]
+KILLS = 300
+DURABLE_KILLS = 60
+FEW = 30
 
 
 @pytest.fixture(scope="module")
-def processes() -> multiprocessing.context.ForkServerContext:
-    """Children that start in milliseconds, from a process that has loaded what they need and nothing else."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tests.behaviour.append_writers"])
-    return context
+def processes() -> Processes:
+    return killing.processes()
 
 
-def test_nothing_acknowledged_is_lost_or_doubled(
-    processes: multiprocessing.context.ForkServerContext, tmp_path: Path
+def _kill(
+    processes: Processes, folder: Path, writer: Writer, kills: int, *, files: FileSystem | None = None
+) -> Survived:
+    campaign = Campaign(processes, folder, files=files)
+    campaign.run(writer, kills)
+    return campaign.end()
+
+
+def test_nothing_acknowledged_is_lost_or_doubled(processes: Processes, tmp_path: Path) -> None:
+    survived = _kill(processes, tmp_path, append_writers.sound, KILLS)
+    assert len(survived.acknowledged) > 10 * KILLS
+    assert survived.problems == []
+
+
+def test_nothing_acknowledged_as_being_on_disk_is_lost_or_doubled(processes: Processes, tmp_path: Path) -> None:
+    survived = _kill(processes, tmp_path, append_writers.durable, DURABLE_KILLS)
+    assert len(survived.acknowledged) > 10 * DURABLE_KILLS
+    assert survived.problems == []
+
+
+def test_a_writer_that_dies_in_the_middle_of_a_write_leaves_only_a_torn_end(
+    processes: Processes, tmp_path: Path
 ) -> None:
-    acknowledged, kept = _kill_and_read(processes, append_writers.sound, tmp_path)
-    assert len(acknowledged) > 10 * KILLS
-    assert _lost(acknowledged, kept) == []
-    assert [identifier for identifier, count in kept.items() if count > 1] == []
+    survived = _kill(processes, tmp_path, append_writers.dies_writing, FEW)
+    assert survived.status is not None
+    assert survived.acknowledged
+    assert survived.problems == []
+    assert survived.status.truncated_bytes > 0
+
+
+def test_a_folder_that_is_killed_again_and_again_loses_and_doubles_nothing(
+    processes: Processes, tmp_path: Path
+) -> None:
+    campaign = Campaign(processes, tmp_path)
+    campaign.run(append_writers.sound, FEW, kill_folder=True)
+    assert campaign.end().problems == []
 
 
 @pytest.mark.parametrize("broken", [append_writers.acknowledges_first, append_writers.buffers])
-def test_the_same_check_catches_a_broken_writer(
-    processes: multiprocessing.context.ForkServerContext, tmp_path: Path, broken: Writer
+def test_the_same_check_catches_a_broken_writer(processes: Processes, tmp_path: Path, broken: Writer) -> None:
+    assert _kill(processes, tmp_path, broken, FEW).lost
+
+
+def test_the_same_check_catches_a_recovery_that_does_not_cut_off_the_torn_end(
+    processes: Processes, tmp_path: Path
 ) -> None:
-    assert _lost(*_kill_and_read(processes, broken, tmp_path))
-
-
-def _lost(acknowledged: list[str], kept: Counter[str]) -> list[str]:
-    return [row for row in acknowledged if row not in kept]
-
-
-def _kill_and_read(
-    processes: multiprocessing.context.ForkServerContext, writer: Writer, folder: Path
-) -> tuple[list[str], Counter[str]]:
-    """The rows that were acknowledged, and how often each row is in the table after folding. Folds between kills."""
-    tables = LogTables(folder)
-    clock = SystemClock()
-    lengths = random.Random(7)
-    began = clock.now()
-    acknowledged: list[str] = []
-    for kill in range(KILLS):
-        acknowledged += _run_and_kill(processes, writer, tables.segments, lengths.randrange(LONGEST_RUN))
-        if kill % 7 == 0:
-            Folder(tables, clock, compact_commits=10).fold()
-    status = Folder(tables, clock, compact_commits=10).fold()
-    assert (status.pending_segments, status.quarantined_segments) == (0, 0), "a kill leaves torn ends, not corruption"
-    rows = tables.window(began, clock.now() + 1, columns=["id", "feature_a"]).to_pylist()
-    return acknowledged, Counter(f"{row['id']} {row['feature_a']}" for row in rows)
-
-
-def _run_and_kill(
-    processes: multiprocessing.context.ForkServerContext, writer: Writer, segments: Path, answers_before_kill: int
-) -> list[str]:
-    """Every acknowledgement that left the writer, those still in the pipe when it died included."""
-    reading, writing = processes.Pipe(duplex=False)
-    process = processes.Process(target=writer, args=(segments, writing))
-    process.start()
-    writing.close()
-    acknowledged: list[str] = []
-    for _ in range(answers_before_kill):
-        assert reading.poll(ANSWER_SECONDS), "the writer answers"
-        acknowledged += reading.recv_bytes().decode().splitlines()
-    process.kill()
-    process.join()
-    process.close()
-    with reading:
-        while reading.poll(ANSWER_SECONDS):
-            try:
-                acknowledged += reading.recv_bytes().decode().splitlines()
-            except EOFError:
-                break
-    return acknowledged
+    survived = _kill(processes, tmp_path, append_writers.dies_writing, FEW, files=NoTruncation())
+    assert survived.problems

@@ -31,6 +31,8 @@ COMMANDS = [
     "promote",
     "rollback",
     "doctor",
+    "erase",
+    "log",
 ]
 REPLAYED = 150
 SETTINGS = {
@@ -86,7 +88,8 @@ def test_help_lists_every_command(running: RunningProject) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_says_what_it_is_for(running: RunningProject, command: str) -> None:
     assert_fine(
-        running.cli(command, "--help", project=False), {"init": "--target", "keys": "revoke"}.get(command, "--project")
+        running.cli(command, "--help", project=False),
+        {"init": "--target", "keys": "revoke", "log": "query"}.get(command, "--project"),
     )
 
 

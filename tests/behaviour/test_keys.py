@@ -12,7 +12,6 @@ import httpx
 import pytest
 
 from lifecycle.clock import to_text
-from lifecycle.feature_log.table import open_table
 from lifecycle.ledger.connect import HEAD, open_engine, schema_version, upgrade
 from tests.behaviour.project import RunningProject, eventually, rows
 
@@ -121,10 +120,8 @@ def test_the_key_of_feedback_is_on_the_label(running: RunningProject) -> None:
     ask(running, "POST", "/feedback", key["key"], labels).raise_for_status()
 
     def found() -> list[str | None]:
-        table = open_table(running.project.tables.labels)
-        if table is None:
-            return []
-        kept = table.to_pyarrow_dataset().to_table(columns=["id", "key_id"]).to_pylist()
+        labels = running.project.tables.labels
+        kept = [row for batch in labels.scan(labels.files(), ["id", "key_id"]) for row in batch.to_pylist()]
         return [label["key_id"] for label in kept if label["id"] == prediction["id"]]
 
     assert eventually(found, "the label is folded", 20) == [key["id"]]

@@ -271,7 +271,7 @@ def test_every_row_is_recorded_once_under_its_protocol(running: RunningProject) 
             ask(path, json.dumps(body).encode(), JSON)
 
     def recorded() -> list[dict[str, Any]] | None:
-        found: list[dict[str, Any]] = running.project.tables.window(
+        found: list[dict[str, Any]] = running.project.tables.rows(
             begin, running.project.clock.now() + 1, labels=False
         ).to_pylist()
         return found if len(found) >= len(requests) * len(ROWS) else None

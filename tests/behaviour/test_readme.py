@@ -172,6 +172,8 @@ def test_the_text_check_sees_a_command_that_does_not_exist() -> None:
 def test_every_other_command_is_run_and_ends_well(reader: Reader) -> None:
     orders(600, seed=1).to_csv(reader.folder / "orders.csv", index=False)
     orders(100, seed=2).to_csv(reader.folder / "later.csv", index=False)
+    history = orders(50, seed=3).assign(at="2026-01-31T14:05:00", prediction="no")
+    history.to_csv(reader.folder / "history.csv", index=False)
     lines = [line for document in DOCUMENTS for line in commands(document.read_text())]
     followed = [line for line in lines if words_of(line)[0] != "make"]
     printed = {line: reader.follow(line) for line in followed}
@@ -179,6 +181,8 @@ def test_every_other_command_is_run_and_ends_well(reader: Reader) -> None:
     replay = next(text for line, text in printed.items() if line.startswith("evenkeel replay"))
     assert "100 rows" in replay
     assert "100 labels, 0 failed" in replay
+    imported = next(text for line, text in printed.items() if line.startswith("evenkeel log import"))
+    assert "50 rows and 50 labels imported" in imported
     curl = next(text for line, text in printed.items() if line.startswith("curl"))
     assert '"prediction"' in curl
 

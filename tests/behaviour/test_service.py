@@ -197,7 +197,7 @@ def counted(http: httpx.Client) -> dict[str, float]:
 def in_the_log(running: RunningProject) -> dict[str, dict[str, Any]]:
     """Every folded record by id. Fails when one is there twice."""
     now = running.project.clock.now()
-    records = running.project.tables.window(now - 3_600_000_000, now, labels=True).to_pylist()
+    records = running.project.tables.rows(now - 3_600_000_000, now, labels=True).to_pylist()
     found = {record["id"]: record for record in records}
     assert len(found) == len(records)
     return found

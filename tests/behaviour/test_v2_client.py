@@ -236,7 +236,7 @@ def test_many_callers_at_once_are_each_told_of_their_own_rows(running: RunningPr
 def records(running: RunningProject) -> dict[str, dict[str, Any]]:
     """What is folded of the version that tells rows apart, by id."""
     now = running.project.clock.now()
-    found = running.project.tables.window(now - 3_600_000_000, now).to_pylist()
+    found = running.project.tables.rows(now - 3_600_000_000, now).to_pylist()
     found = [record for record in found if record["version"] == 2]
     by_id = {record["id"]: record for record in found}
     assert len(by_id) == len(found), "every record is there once"

@@ -8,12 +8,23 @@ from pathlib import Path
 import pytest
 
 from evenkeel.doctor import Finding, examine, run_doctor
+from lifecycle.feature_log.imports import Imports
 from lifecycle.project import Project
-from lifecycle.records import FoldStatus
-from tests.builders import START
+from lifecycle.records import Erasure, FoldStatus, LogSchema
+from tests.builders import START, batch
 from tests.unit.evenkeel.making import answered, project
 
-EVERYTHING = ["configuration", "contract", "ledger", "versions", "champion", "feature log", "disk"]
+EVERYTHING = [
+    "configuration",
+    "contract",
+    "ledger",
+    "versions",
+    "champion",
+    "feature log",
+    "imports",
+    "erasures",
+    "disk",
+]
 
 
 @pytest.fixture
@@ -96,3 +107,82 @@ def test_it_ends_with_1_only_when_something_failed(made: Project, capsys: pytest
     assert run_doctor(made.path, as_json=True) == 1
     states = {item["what"]: item["state"] for item in json.loads(capsys.readouterr().out)}
     assert (states["contract"], states["ledger"]) == ("failed", "ok")
+
+
+VERIFIED = ["tables", "segments", "quarantine"]
+
+
+def damage_page(made: Project) -> None:
+    flip(made.tables.folder / "predictions" / made.tables.predictions.files()[0].path, 300)
+
+
+def remove_page(made: Project) -> None:
+    (made.tables.folder / "predictions" / made.tables.predictions.files()[0].path).unlink()
+
+
+def waiting(made: Project) -> Path:
+    """A sealed segment that waits to be folded."""
+    log = made.writer()
+    log.append_predictions(batch(columns={"a": [1.0], "b": [1.0]}), LogSchema.of(1, made.contract()))
+    log.append_predictions(batch(columns={"a": [2.0], "b": [1.0]}), LogSchema.of(1, made.contract()))
+    log.close()
+    (path,) = made.tables.segments.glob("*.seg")
+    return path
+
+
+def damage_segment(made: Project) -> None:
+    path = waiting(made)
+    flip(path, path.stat().st_size - 10)
+
+
+def set_aside(made: Project) -> None:
+    damage_segment(made)
+    made.tables.quarantine.mkdir()
+    (path,) = made.tables.segments.glob("*.seg")
+    path.rename(made.tables.quarantine / path.name)
+
+
+def flip(path: Path, place: int) -> None:
+    """Change one bit."""
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+
+
+def test_verified_a_healthy_project_is_well_in_everything(made: Project) -> None:
+    answered(made, 3)
+    waiting(made)
+    found = examine(made.path, verify=True)
+    assert [item.what for item in found] == [*EVERYTHING, *VERIFIED]
+    assert unwell(found) == {}
+    details = {item.what: item.detail for item in found}
+    assert details["tables"] == "every page of 2 file(s) holds its checksum, and no file is missing"
+    assert details["segments"] == "1 segment(s) with 2 row(s) and label(s) wait for the next fold"
+
+
+@pytest.mark.parametrize(
+    ("breakage", "what", "state", "words"),
+    [
+        (damage_page, "tables", "failed", "restore it from a backup"),
+        (remove_page, "tables", "failed", "is missing, with 3 rows"),
+        (damage_segment, "segments", "warning", "has 1 damaged frame(s) and 1 sound row(s)"),
+        (set_aside, "quarantine", "warning", "has 1 damaged frame(s) beside 1 sound row(s)"),
+    ],
+)
+def test_only_verifying_finds_a_changed_bit_and_says_what_to_do(
+    made: Project, breakage: Callable[[Project], None], what: str, state: str, words: str
+) -> None:
+    answered(made, 3)
+    breakage(made)
+    assert unwell(examine(made.path)) == {}
+    found = examine(made.path, verify=True)
+    assert unwell(found) == {what: state}
+    assert words in next(item.detail for item in found if item.what == what and item.state == state)
+
+
+def test_an_import_and_an_erasure_that_are_not_finished_are_warnings(made: Project) -> None:
+    made.ledger.save_erasure(Erasure("x", "p_0", START, "somebody"))
+    area = Imports(made.tables.folder)
+    area.staged.mkdir(parents=True)
+    (area.staged / "x.json").write_text("{}")
+    assert unwell(examine(made.path)) == {"imports": "warning", "erasures": "warning"}

@@ -2,13 +2,20 @@
 
 import fcntl
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lifecycle.clock import ManualClock
+from lifecycle.config import FeatureLogSection
+from lifecycle.errors import Conflict, StoreUnavailable
+from lifecycle.feature_log.compaction import tidy
+from lifecycle.feature_log.delta import DataFile, LogTable
 from lifecycle.feature_log.fold import MOST_FAILURES, Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7
@@ -25,7 +32,7 @@ def tables(tmp_path: Path) -> LogTables:
 
 @pytest.fixture
 def folder(tables: LogTables, clock: ManualClock) -> Folder:
-    return Folder(tables, clock, compact_commits=10)
+    return Folder(tables, clock)
 
 
 def _append(
@@ -45,8 +52,6 @@ def _append(
     if seal:
         writer.close()
     else:
-        segment = writer._segment
-        assert segment
         _LIVE.append(writer)
     (path,) = set(tables.segments.glob("*")) - before
     return path
@@ -57,12 +62,12 @@ _LIVE: list[object] = []
 
 
 def _rows(tables: LogTables) -> list[str]:
-    ids: list[str] = tables.window(builders.START - DAY, builders.START + DAY)["id"].to_pylist()
+    ids: list[str] = tables.rows(builders.START - DAY, builders.START + DAY)["id"].to_pylist()
     return ids
 
 
 def _label_rows(tables: LogTables) -> int:
-    labelled = tables.window(builders.START - DAY, builders.START + DAY, labels=True)["label"]
+    labelled = tables.rows(builders.START - DAY, builders.START + DAY, labels=True)["label"]
     return len(labelled) - int(labelled.null_count)
 
 
@@ -70,7 +75,7 @@ def test_folded_rows_are_what_was_answered(tables: LogTables, folder: Folder) ->
     batch = builders.batch(2)
     path = _append(tables, batch)
     status = folder.fold()
-    rows = tables.window(builders.START - DAY, builders.START + DAY).to_pylist()
+    rows = tables.rows(builders.START - DAY, builders.START + DAY).to_pylist()
     assert [row["id"] for row in rows] == sorted(batch.ids)
     first = next(row for row in rows if row["id"] == batch.ids[0])
     assert (first["request_id"], first["version"], first["feature_a"]) == (batch.request_id, 1, 0.0)
@@ -89,13 +94,13 @@ def _nothing_more(tables: LogTables) -> None:
 
 def _lose_labels(tables: LogTables) -> None:
     """Killed between the two commits."""
-    shutil.rmtree(tables.labels)
+    shutil.rmtree(tables.folder / "labels")
 
 
 def _lose_both(tables: LogTables) -> None:
     """Killed before the first commit."""
-    shutil.rmtree(tables.labels)
-    shutil.rmtree(tables.predictions)
+    shutil.rmtree(tables.folder / "labels")
+    shutil.rmtree(tables.folder / "predictions")
 
 
 @pytest.mark.parametrize("undo", [_nothing_more, _lose_labels, _lose_both])
@@ -108,7 +113,7 @@ def test_a_folder_killed_before_it_deleted_the_segment_changes_nothing(
     folder.fold()
     undo(tables)
     path.write_bytes(segment)
-    Folder(tables, clock, compact_commits=10).fold()
+    Folder(tables, clock).fold()
     assert _rows(tables) == sorted(batch.ids)
     assert _label_rows(tables) == 3
     assert not path.exists()
@@ -163,7 +168,7 @@ def test_an_open_segment_of_a_dead_writer_is_adopted_without_its_torn_end(tables
     assert (status.truncated_bytes, status.quarantined_segments, status.pending_segments) == (16, 0, 0)
 
 
-@pytest.mark.parametrize("content", [b"", b"even", b"evenkeel-segment-2\n\x05\x00"])
+@pytest.mark.parametrize("content", [b"", b"even", b"evenkeel-segment-3\n\x05\x00"])
 def test_a_dead_writer_that_wrote_nothing_whole_leaves_nothing(
     tables: LogTables, folder: Folder, content: bytes
 ) -> None:
@@ -188,12 +193,24 @@ def test_corruption_is_quarantined_and_the_rest_is_folded(tables: LogTables, fol
     assert not other.exists()
 
 
+class Refusing(LogTable):
+    """A table that cannot take rows of one request, for a reason no retry will mend."""
+
+    def __init__(self, inner: LogTable, request_id: str) -> None:
+        super().__init__(inner.name, inner.storage, inner.keys)
+        self._request_id = request_id
+
+    def append(self, rows: pa.Table | Sequence[pa.Table], transactions: Mapping[str, int]) -> list[DataFile]:
+        if any(self._request_id in part["request_id"].to_pylist() for part in rows):
+            raise ValueError("no row of this request")
+        return super().append(rows, transactions)
+
+
 def test_a_segment_the_table_cannot_take_is_put_aside_and_holds_nobody_up(tables: LogTables, folder: Folder) -> None:
-    """Delta's column names know no case, so `feature_X` beside `feature_x` is refused by the engine."""
-    twins = builders.schema(kinds={"x": "numeric", "X": "numeric"})
-    poison = _append(tables, builders.batch(columns={"x": [1.0], "X": [2.0]}), schema=twins)
-    sound = builders.batch()
+    refused, sound = builders.batch(), builders.batch()
+    poison = _append(tables, refused)
     _append(tables, sound)
+    tables.predictions = Refusing(tables.predictions, refused.request_id)
     statuses = [folder.fold() for _ in range(MOST_FAILURES)]
     assert _rows(tables) == sound.ids
     assert [status.pending_segments for status in statuses] == [1, 1, 0]
@@ -225,16 +242,133 @@ def test_versions_with_other_columns_share_the_table(tables: LogTables, folder: 
     writer.append_predictions(builders.batch(version=2, columns=columns), builders.schema(2, kinds=kinds))
     writer.close()
     folder.fold()
-    rows = tables.window(builders.START - DAY, builders.START + DAY).to_pylist()
+    rows = tables.rows(builders.START - DAY, builders.START + DAY).to_pylist()
     assert {(row["version"], row["feature_new"]) for row in rows} == {(1, None), (2, True)}
 
 
-def test_compaction_keeps_every_row(tables: LogTables, folder: Folder) -> None:
+class Altering(LogTable):
+    """A table whose files do not hold what was written: a disk or a memory that lies."""
+
+    def append(self, rows: pa.Table | Sequence[pa.Table], transactions: Mapping[str, int]) -> list[DataFile]:
+        changed = [
+            part.set_column(part.schema.get_field_index("latency_us"), "latency_us", pc.add(part["latency_us"], 1))
+            for part in rows
+        ]
+        return super().append(changed, transactions)
+
+
+class Losing(LogTable):
+    """A table that takes a row less than it was given."""
+
+    def append(self, rows: pa.Table | Sequence[pa.Table], transactions: Mapping[str, int]) -> list[DataFile]:
+        return super().append([part.slice(1) for part in rows], transactions)
+
+
+@pytest.mark.parametrize("wrong", [Altering, Losing])
+def test_a_segment_is_kept_when_the_table_does_not_hold_what_was_written(
+    tables: LogTables, folder: Folder, wrong: type[LogTable]
+) -> None:
+    path = _append(tables, builders.batch(3))
+    segment = path.read_bytes()
+    inner = tables.predictions
+    tables.predictions = wrong(inner.name, inner.storage, inner.keys)
+    assert folder.fold().quarantined_segments == 1
+    assert (tables.quarantine / path.name).read_bytes() == segment
+
+
+class Unreadable(LogTable):
+    """A table whose files cannot be read, as when their pages are damaged."""
+
+    def scan(self, *arguments: Any) -> Any:
+        raise StoreUnavailable("a page is damaged")
+
+
+def test_a_segment_whose_rows_cannot_be_read_back_is_kept_and_holds_nobody_up(
+    tables: LogTables, folder: Folder
+) -> None:
+    path = _append(tables, builders.batch(3))
+    sound = tables.predictions
+    tables.predictions = Unreadable(sound.name, sound.storage, sound.keys)
+    for _ in range(MOST_FAILURES - 1):
+        with pytest.raises(StoreUnavailable, match="damaged"):
+            folder.fold()
+        assert path.exists()
+    assert folder.fold().quarantined_segments == 1
+    tables.predictions = sound
+    later = builders.batch()
+    _append(tables, later)
+    assert folder.fold().pending_segments == 0
+    assert sound.row_count() == 4
+
+
+def test_a_segment_an_earlier_folder_committed_is_deleted_only_if_its_rows_are_there(
+    tables: LogTables, folder: Folder
+) -> None:
+    path = _append(tables, builders.batch(3))
+    segment = path.read_bytes()
+    folder.fold()
+    tables.predictions.replace(tables.predictions.files(), ())
+    path.write_bytes(segment)
+    assert folder.fold().quarantined_segments == 1
+
+
+def test_damage_is_counted_frame_by_frame_and_the_count_goes_on_in_the_next_folder(
+    tables: LogTables, folder: Folder, clock: ManualClock
+) -> None:
+    batches = [builders.batch() for _ in range(4)]
+    path = _append(tables, *batches)
+    content = bytearray(path.read_bytes())
+    for batch in batches[1:3]:
+        content[content.index(batch.ids[0].encode())] ^= 1
+    path.write_bytes(content)
+    status = folder.fold()
+    assert (status.corrupt_frames, status.quarantined_segments) == (2, 1)
+    assert _rows(tables) == sorted([*batches[0].ids, *batches[3].ids])
+    assert Folder(tables, clock, before=status).fold().corrupt_frames == 2
+
+
+def test_a_record_that_is_no_row_of_its_schema_costs_itself_alone(tables: LogTables, folder: Folder) -> None:
+    sound, wrong = builders.batch(), builders.batch(columns={"a": ["no number"], "town": ["Ghent"]})
+    _append(tables, sound, wrong, builders.batch(columns={"a": [1.0, 2.0], "town": ["Ghent"]}))
+    status = folder.fold()
+    assert _rows(tables) == sound.ids
+    assert (status.corrupt_frames, status.quarantined_segments) == (2, 1)
+
+
+def test_a_folder_that_lost_its_lease_commits_nothing(tables: LogTables, clock: ManualClock) -> None:
+    path = _append(tables, builders.batch())
+    with pytest.raises(Conflict, match="held elsewhere"):
+        Folder(tables, clock, held=lambda: False).fold()
+    assert (tables.row_count(), path.exists()) == (0, True)
+
+
+class Hurried(ManualClock):
+    """Each look at it takes two seconds."""
+
+    def now(self) -> int:
+        self.advance(2)
+        return super().now()
+
+
+def test_a_long_backlog_is_folded_in_rounds_that_each_report(tables: LogTables) -> None:
+    numbers = np.arange(30_000, dtype=float)
+    columns = {"a": numbers, "town": [None] * len(numbers)}
+    for _ in range(8):
+        _append(tables, builders.batch(len(numbers), columns=columns))
+    folder = Folder(tables, Hurried())
+    first = folder.fold()
+    assert (first.folded_rows, first.pending_segments, folder.behind) == (210_000, 1, True)
+    second = folder.fold()
+    assert (second.folded_rows, second.pending_segments, folder.behind) == (240_000, 0, False)
+
+
+def test_compaction_keeps_every_row(tables: LogTables, folder: Folder, clock: ManualClock) -> None:
     ids = []
     for _ in range(12):
         batch = builders.batch()
         ids += batch.ids
         _append(tables, batch)
         folder.fold()
+        tidy(tables, clock, FeatureLogSection(compact_files=4))
     assert _rows(tables) == sorted(ids)
-    assert isinstance(tables.window(builders.START, builders.START + 1), pa.Table)
+    assert len(tables.predictions.files()) < 8

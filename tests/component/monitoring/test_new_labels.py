@@ -22,7 +22,7 @@ def answered_and_labelled(folder: Path, clock: ManualClock, moments: list[int]) 
         log.append_predictions(batch(at=at, ids=[identifier]), schema())
         log.append_labels([label(identifier)])
     log.close()
-    Folder(tables, clock, compact_commits=1_000).fold()
+    Folder(tables, clock).fold()
     return tables
 
 

@@ -40,7 +40,7 @@ class World:
         self.settings = config(monitoring={"window_minutes": 1, "minimum_rows": 10, "minimum_labels": 10}).monitoring
         builders.registered(self.store, self.ledger, self.clock, "regression")
         self.ledger.flip(1, 0, "test", "first", self.clock.now())
-        self.fold = Folder(self.tables, self.clock, compact_commits=200)
+        self.fold = Folder(self.tables, self.clock)
         self.writer = builders.writer(self.tables.segments, self.clock)
 
     def watch(self) -> Watch:

@@ -217,6 +217,22 @@ def test_a_contract_with_other_columns_fails_the_run_in_a_sentence(world: World)
     assert "no longer has the columns of version 1 (differing: 'b'); restore contract.json" in reason
 
 
+def test_a_contract_that_began_to_pseudonymise_what_the_champion_knows_fails_the_run(world: World) -> None:
+    world.answer(rows(300, NEW, seed=2))
+    world.contract = world.contract.model_copy(update={"privacy": {"b": "pseudonymise"}})
+    run = world.run()
+    assert run.state == "failed"
+    assert "no longer has the columns of version 1 (differing: 'b')" in run.decision["reasons"][0]
+
+
+def test_rows_of_which_the_log_does_not_keep_all_are_refused_with_the_reason(world: World) -> None:
+    world.answer(rows(300, NEW, seed=2))
+    world.contract = world.contract.model_copy(update={"privacy": {"b": "drop"}})
+    run = world.run()
+    assert (run.state, run.decision["stage"]) == ("refused", "validation")
+    assert "the feature log does not keep 'b'" in run.decision["reasons"][0]
+
+
 def test_a_project_without_a_champion_fails_in_a_sentence(tmp_path: Path, ledger: SqlLedger) -> None:
     world = World(tmp_path, ledger)
     empty = replace(world.job, ledger=SqlLedger("sqlite://", tmp_path))

@@ -1,9 +1,10 @@
 """A snapshot names its rows so exactly that they are the same when read again, however much was logged since."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from lifecycle.contract import Column
@@ -18,42 +19,29 @@ from tests.builders import START, batch, contract, writer
 from tests.unit.retrain.making import StillClock, World, judged, rows
 
 
-class Growing(LogTables):
-    """A feature log that gets more rows the moment after somebody asked for its versions."""
-
-    def __init__(self, folder: Path, grow: Callable[[], object]) -> None:
-        super().__init__(folder)
-        self._grow = grow
-
-    def versions(self) -> tuple[int | None, int | None]:
-        found = super().versions()
-        self._grow()
-        return found
-
-
 @pytest.fixture
 def world(tmp_path: Path, ledger: SqlLedger) -> World:
     return World(tmp_path, ledger)
 
 
-def taken(world: World, most_rows: int = 1_000) -> tuple[Snapshot, pd.DataFrame]:
+def taken(world: World, most_rows: int = 1_000, *, watermark: int | None = None) -> tuple[Snapshot, pd.DataFrame]:
     verdicts = world.ledger.windows_in("data_quality")
+    end = world.clock.now()
     return take(
-        world.tables, world.contract, start=START, end=world.clock.now(), verdicts=verdicts, most_rows=most_rows
+        world.tables, world.contract, start=START, end=end, verdicts=verdicts, most_rows=most_rows, watermark=watermark
     )
 
 
 def read_again(world: World, snapshot: Snapshot) -> pd.DataFrame:
     """The rows by what the description alone says."""
-    versions = (snapshot.predictions_version, snapshot.labels_version)
-    found = world.tables.window(snapshot.start, snapshot.end, labels=True, versions=versions).to_pandas()
+    found = world.tables.rows(snapshot.start, snapshot.end, labels=True, until=snapshot.until).to_pandas()
     labelled = found[found["label"].notna()].sort_values(["at", "id"]).reset_index(drop=True)
     at = labelled["at"].astype("int64")
     names = world.contract.names
     rows = pd.DataFrame({name: labelled[FEATURE + name] for name in names} | {LABEL: labelled["label"], AT: at})
     for first, last in snapshot.excluded:
         rows = rows[(rows[AT] < first) | (rows[AT] >= last)]
-    return rows.reset_index(drop=True)
+    return rows.tail(snapshot.rows).reset_index(drop=True)
 
 
 def test_the_rows_are_those_that_were_answered_in_order_of_time(world: World) -> None:
@@ -70,7 +58,7 @@ def test_the_rows_are_those_that_were_answered_in_order_of_time(world: World) ->
 def test_more_rows_and_corrected_labels_later_change_nothing_of_it(world: World) -> None:
     world.answer(rows(60, seed=2))
     snapshot, before = taken(world)
-    first = world.tables.window(snapshot.start, snapshot.end, ["id"])["id"].to_pylist()
+    first = world.tables.rows(snapshot.start, snapshot.end, ["id"])["id"].to_pylist()
     correction = writer(world.tables.segments, world.clock)
     correction.append_labels([Label(name, 1e6, world.clock.now(), world.clock.now()) for name in first])
     correction.close()
@@ -80,14 +68,24 @@ def test_more_rows_and_corrected_labels_later_change_nothing_of_it(world: World)
     assert taken(world)[0].digest != snapshot.digest
 
 
-def test_rows_that_come_while_it_is_taken_are_no_part_of_it(world: World) -> None:
+def test_nothing_from_after_the_watermark_is_part_of_it(world: World) -> None:
     world.answer(rows(60, seed=2))
-    tables = Growing(world.tables.folder, lambda: world.answer(rows(60, seed=3)))
-    end = world.clock.now() + 3_600_000_000
-    snapshot, found = take(tables, world.contract, start=START, end=end, verdicts=[], most_rows=1_000)
-    assert world.tables.row_count() == 120
-    assert snapshot.rows == 60
+    watermark = world.clock.now()
+    world.answer(rows(60, seed=3))
+    snapshot, found = taken(world, watermark=watermark)
+    assert (snapshot.rows, snapshot.end, snapshot.until) == (60, watermark, watermark)
     assert found["a"].tolist() == rows(60, seed=2)["a"].tolist()
+    world.answer(rows(60, seed=4))
+    assert row_digest(read_again(world, snapshot)) == snapshot.digest
+
+
+def test_the_digest_says_when_rows_of_it_are_gone(world: World) -> None:
+    world.answer(rows(60, seed=2))
+    snapshot, _ = taken(world)
+    table = world.tables.predictions
+    kept = table.scan(table.files(), filter=pc.field("feature_a") > 0)
+    table.replace(table.files(), (pa.Table.from_batches([batch]) for batch in kept))
+    assert row_digest(read_again(world, snapshot)) != snapshot.digest
 
 
 def test_rows_of_a_broken_window_are_left_out_and_named(world: World) -> None:
@@ -104,9 +102,10 @@ def test_rows_of_a_broken_window_are_left_out_and_named(world: World) -> None:
 def test_of_more_rows_than_wanted_the_newest_are_taken(world: World) -> None:
     world.answer(rows(60, seed=2))
     world.answer(rows(60, seed=3))
-    snapshot, found = taken(world, most_rows=60)
-    assert snapshot.rows == 60
-    assert found["a"].tolist() == rows(60, seed=3)["a"].tolist()
+    snapshot, found = taken(world, most_rows=50)
+    assert snapshot.rows == 50
+    assert found["a"].tolist() == rows(60, seed=3)["a"].tolist()[-50:]
+    assert row_digest(read_again(world, snapshot)) == snapshot.digest
 
 
 def test_rows_without_a_label_are_no_part_of_it(world: World) -> None:
@@ -128,7 +127,12 @@ def test_it_describes_itself_in_json_types(world: World) -> None:
     world.answer(rows(20, seed=2))
     told = taken(world)[0].describe()
     assert told["kind"] == "feature_log"
-    assert (told["predictions_version"], told["labels_version"], told["rows"]) == (0, 0, 20)
+    assert (told["start"], told["end"], told["until"], told["rows"]) == (
+        START,
+        world.clock.now(),
+        world.clock.now(),
+        20,
+    )
 
 
 def test_every_kind_comes_back_as_it_was_and_a_column_nobody_logged_is_missing(tmp_path: Path) -> None:
@@ -140,7 +144,7 @@ def test_every_kind_comes_back_as_it_was_and_a_column_nobody_logged_is_missing(t
     log.append_predictions(record, LogSchema.of(1, known))
     log.append_labels([Label(name, "yes", START, START) for name in record.ids])
     log.close()
-    Folder(tables, clock, compact_commits=1_000).fold()
+    Folder(tables, clock).fold()
     wider = known.model_copy(update={"columns": (*known.columns, Column(name="later", kind="numeric", nullable=True))})
     _, found = take(tables, wider, start=START, end=START + 1, verdicts=[], most_rows=10)
     by_size = found.set_index("size").loc[[1.5, 2.0]]

@@ -2,7 +2,8 @@
 
 import asyncio
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -15,10 +16,13 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from lifecycle.clock import ManualClock
-from lifecycle.errors import StoreUnavailable
+from lifecycle.contract import Column, Columns, Contract, SetAside, Treatment
+from lifecycle.errors import ProjectInvalid, StoreUnavailable
 from lifecycle.feature_log.memory import MemoryFeatureLog
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
+from lifecycle.ports import Runtime
+from lifecycle.pseudonyms import Pseudonyms
 from lifecycle.records import ModelVersion, Pointer
 from service import openapi
 from service.exchange import Request
@@ -34,6 +38,7 @@ from tests import builders
 BODY_LIMIT = 2_000
 LIMITS = Limits(body_bytes=BODY_LIMIT, rows=20, waiting=4, deadline_seconds=5)
 ROW = {"a": 1.0, "b": 0.5}
+KEY = bytes(range(32))
 
 
 class Published(NamedTuple):
@@ -62,6 +67,23 @@ class ShakyLedger(SqlLedger):
         return super().pointer()
 
 
+@dataclass
+class SeesOnly:
+    """A runtime that knows `names` alone, and keeps the other columns that it was given."""
+
+    inner: Runtime
+    names: Sequence[str]
+    given: list[Columns] = field(default_factory=list)
+
+    @property
+    def inline_rows(self) -> int:
+        return self.inner.inline_rows
+
+    def predict(self, columns: Columns) -> tuple[list[Any], dict[str, list[float]]]:
+        self.given.append({name: values for name, values in columns.items() if name not in self.names})
+        return self.inner.predict({name: columns[name] for name in self.names})
+
+
 class Worker:
     """The parts of one worker; nothing is live before `follow` or `promote`."""
 
@@ -75,18 +97,32 @@ class Worker:
         plane: type[DataPlane] = DataPlane,
         ledger: str = "sqlite://",
         limits: Limits = LIMITS,
+        log: MemoryFeatureLog | None = None,
+        sampling_rate: float = 1.0,
+        privacy: Mapping[str, Treatment] | None = None,
+        columns: Sequence[Column] = (),
+        key: bytes | None = KEY,
     ) -> None:
         shutil.copytree(published.root, folder / "models")
         self.ledger = ShakyLedger(ledger, folder)
         self.store = LocalModelStore(folder / "models")
         self.clock = ManualClock()
-        self.log = MemoryFeatureLog()
+        self.log = log or MemoryFeatureLog()
+        self._privacy, self._columns, self._key = privacy, columns, key
         self.metrics = ServiceMetrics()
         for version in published.versions:
             self.ledger.register(version)
         self.follower = follower(self.ledger, self.store, self.log, self.clock, self.metrics, 0.1)
         self.plane = plane(
-            "houses", self.follower, self.log, self.metrics, self.clock, on_error=on_error, limits=limits
+            "houses",
+            self.follower,
+            self.log,
+            self.metrics,
+            self.clock,
+            on_error=on_error,
+            limits=limits,
+            sampling_rate=sampling_rate,
+            pseudonyms=self._pseudonyms,
         )
         self.body_limit_bytes = BODY_LIMIT
         self.keys: Keys | None = None
@@ -107,6 +143,28 @@ class Worker:
         """Move the pointer, and let the worker look."""
         self.flip(number)
         self.follower.follow()
+        if self._privacy is not None:
+            self._mark(self._privacy)
+
+    def _mark(self, privacy: Mapping[str, Treatment]) -> None:
+        """Go on as if the live version had been registered with an id column `key`, a column `who` and these marks."""
+        live = self.follower.live
+        assert live is not None, "nothing to mark is live"
+        contract = live.model.contract
+        fields = contract.model_dump() | {
+            "columns": [*contract.columns, *self._columns],
+            "set_aside": [SetAside(name=name, reason="is no feature") for name in ("key", "who")],
+            "id": "key",
+            "privacy": dict(privacy),
+        }
+        runtime = SeesOnly(live.model.runtime, contract.names)
+        model = replace(live.model, contract=Contract.model_validate(fields), runtime=runtime)
+        self.follower.live = replace(live, model=model)
+
+    def _pseudonyms(self) -> Pseudonyms:
+        if self._key is None:
+            raise ProjectInvalid("there is no key in this test; restore it")
+        return Pseudonyms(self._key)
 
     def damage(self, number: int) -> None:
         """Cut the last byte off the artefact of version `number`."""
@@ -128,7 +186,7 @@ def framework() -> Starlette:
     async def ready(_: FrameworkRequest) -> PlainTextResponse:
         return PlainTextResponse("\n")
 
-    return Starlette(routes=[Route("/readyz", ready)])
+    return Starlette(routes=[Route("/healthz", ready)])
 
 
 def request(identifier: str = "r1") -> Request:

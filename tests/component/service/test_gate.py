@@ -150,7 +150,7 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:
     ids=["raises", "framework_json", "framework_text"],
 )
 def test_a_failure_is_a_500_in_the_same_shape_that_tells_nothing(worker: Worker, app: Any) -> None:
-    response = asyncio.run(through(Gate(app, worker), "GET", "/readyz"))
+    response = asyncio.run(through(Gate(app, worker), "GET", "/healthz"))
     assert_refused(response, 500, "internal")
     assert "secret" not in response.text
     assert count(worker.metrics.requests, protocol="other", status_class="5xx") == 1
@@ -163,7 +163,7 @@ def test_an_error_of_the_frameworks_own_leaves_in_the_same_shape(
     worker: Worker, given: int, status: int, code: str
 ) -> None:
     app = JSONResponse({"detail": "mine"}, given)
-    assert_refused(asyncio.run(through(Gate(app, worker), "GET", "/readyz")), status, code)
+    assert_refused(asyncio.run(through(Gate(app, worker), "GET", "/healthz")), status, code)
 
 
 def test_a_failing_route_is_a_500_that_tells_nothing(worker: Worker) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from tests.component.service.making import LIMITS, ROW, Published, Worker, count
 
 
 def feedback(worker: Worker, *labels: object) -> tuple[int, list[tuple[str | None, str]]]:
-    accepted, rejected = worker.plane.feedback(labels, request())
+    accepted, rejected = asyncio.run(worker.plane.feedback(labels, request()))
     return accepted, [(item.id, item.reason) for item in rejected]
 
 
@@ -88,17 +89,17 @@ def test_without_a_model_there_is_no_answer(tmp_path: Path, published: Published
     with pytest.raises(ModelUnavailable, match="no model version is live yet; promote one"):
         worker.predict(ROW)
     with pytest.raises(ModelUnavailable):
-        worker.plane.feedback([], request())
+        asyncio.run(worker.plane.feedback([], request()))
 
 
 class Swallows(DataPlane):
     """Broken: answers although the record was refused and the configuration says not to."""
 
-    def _record(self, batch: PredictionBatch, live: Live) -> None:
+    def _record(self, batch: PredictionBatch, live: Live) -> Future[None] | None:
         try:
-            super()._record(batch, live)
+            return super()._record(batch, live)
         except StoreUnavailable:
-            return
+            return None
 
 
 def never_answers_without_a_record(worker: Worker) -> None:
@@ -106,10 +107,10 @@ def never_answers_without_a_record(worker: Worker) -> None:
     worker.log.failing = True
     with pytest.raises(StoreUnavailable):
         worker.predict(ROW)
-    degraded = [worker.plane.degraded]
+    degraded = [worker.plane.degraded is not None]
     worker.log.failing = False
     worker.predict(ROW)
-    assert [*degraded, worker.plane.degraded] == [True, False]
+    assert [*degraded, worker.plane.degraded is not None] == [True, False]
     assert count(worker.metrics.predictions, version="1") == 1
     assert count(worker.metrics.log_rows, outcome="dropped") == 1
     assert count(worker.metrics.log_rows, outcome="appended") == 1
@@ -127,10 +128,10 @@ def test_the_check_sees_an_answer_without_a_record(tmp_path: Path, published: Pu
 def test_on_error_serve_answers_counts_what_was_dropped_and_recovers(worker: Worker) -> None:
     worker.log.failing = True
     assert len(worker.predict(ROW, ROW).ids) == 2
-    degraded = [worker.plane.degraded]
+    degraded = [worker.plane.degraded is not None]
     worker.log.failing = False
     worker.predict(ROW)
-    assert [*degraded, worker.plane.degraded] == [True, False]
+    assert [*degraded, worker.plane.degraded is not None] == [True, False]
     assert count(worker.metrics.predictions, version="1") == 3
     assert count(worker.metrics.log_rows, outcome="dropped") == 2
     assert count(worker.metrics.log_rows, outcome="appended") == 1
@@ -158,8 +159,8 @@ def interrupted(live: Live, first: Callable[[], None], inline_rows: int = 1) -> 
 class LooksTwice(DataPlane):
     """Broken: asks again which version is live when it writes the record."""
 
-    def _record(self, batch: PredictionBatch, live: Live) -> None:
-        super()._record(replace(batch, version=self.live(request()).version), live)
+    def _record(self, batch: PredictionBatch, live: Live) -> Future[None] | None:
+        return super()._record(replace(batch, version=self.live(request()).version), live)
 
 
 def answers_and_records_one_version(worker: Worker) -> None:
@@ -364,5 +365,5 @@ def test_an_id_from_before_the_first_version_or_of_a_moment_to_come_names_no_pre
 def test_labels_that_cannot_be_recorded_are_not_accepted(worker: Worker) -> None:
     worker.log.failing = True
     with pytest.raises(StoreUnavailable):
-        worker.plane.feedback([{"id": identifier(worker), "label": "yes"}], request())
+        asyncio.run(worker.plane.feedback([{"id": identifier(worker), "label": "yes"}], request()))
     assert count(worker.metrics.labels, outcome="accepted") == 0

@@ -39,7 +39,7 @@ def answered(made: Project, rows: int = 2) -> list[str]:
     log.append_predictions(batch(rows, at=now, ids=ids, columns=columns), LogSchema.of(1, made.contract()))
     log.append_labels([Label(name, "no", now, now) for name in ids])
     log.close()
-    made.ledger.save_fold(Folder(made.tables, made.clock, compact_commits=1_000).fold())
+    made.ledger.save_fold(Folder(made.tables, made.clock).fold())
     return ids
 
 

@@ -11,7 +11,8 @@ from evenkeel.infer import Inference, Wishes, infer
 from evenkeel.read_source import read_source
 from lifecycle.contract import Column
 from lifecycle.errors import ProjectInvalid
-from lifecycle.versions import LABEL
+from lifecycle.pseudonyms import FORM, Pseudonyms
+from lifecycle.versions import LABEL, SUBJECT
 from tests.unit.evenkeel.tables import table, write
 
 
@@ -188,3 +189,86 @@ def test_features_that_differ_only_in_case_are_refused_until_one_is_dropped(tmp_
     with pytest.raises(ProjectInvalid, match=r"'size' and 'Size' differ only in upper and lower case.*--drop Size"):
         inferred(tmp_path, source)
     assert "size" in columns(inferred(tmp_path, source, drop=("Size",)))
+
+
+PSEUDONYMS = Pseudonyms(bytes(32))
+
+
+def private(tmp_path: Path, frame: pd.DataFrame, name: str = "houses.csv", **wishes: Any) -> Inference:
+    source = read_source(write(tmp_path, frame, name))
+    return infer(source, Wishes("sold", drop=("price",), **wishes), PSEUDONYMS)
+
+
+@pytest.mark.parametrize("name", ["houses.csv", "houses.parquet"])
+def test_a_pseudonymised_column_is_known_by_its_pseudonyms_alone(tmp_path: Path, name: str) -> None:
+    inference = private(tmp_path, table(), name, pseudonymise=("town",))
+    towns = {PSEUDONYMS.of(town) for town in ("Ghent", "Turin", "York")}
+    assert set(columns(inference)["town"].categories) == set(inference.rows["town"]) == towns
+    assert inference.contract.privacy == {"town": "pseudonymise"}
+    assert inference.sent == {"town": table()["town"].iloc[-1]}
+    assert not any(town in inference.contract.model_dump_json() for town in ("Ghent", "Turin", "York"))
+
+
+@pytest.mark.parametrize("name", ["houses.csv", "houses.parquet"])
+def test_a_pseudonymised_column_of_numbers_is_a_category(tmp_path: Path, name: str) -> None:
+    frame = table().assign(postcode=np.where(np.arange(200) % 2, 10115.0, 1067.0))
+    frame.loc[0, "postcode"] = np.nan
+    column = columns(private(tmp_path, frame.astype({"postcode": "Int64"}), name, pseudonymise=("postcode",)))[
+        "postcode"
+    ]
+    assert (column.kind, column.nullable) == ("categorical", True)
+    assert set(column.categories) == {PSEUDONYMS.of("10115"), PSEUDONYMS.of("1067")}
+
+
+def test_a_pseudonymised_column_that_is_no_feature_tells_no_value_in_its_reason(tmp_path: Path) -> None:
+    inference = private(tmp_path, table().assign(state="Secretland"), pseudonymise=("state", "key"))
+    assert reasons(inference).keys() >= {"state", "key"}
+    assert not any("Secretland" in text or "house" in text for text in (*reasons(inference).values(), *inference.notes))
+
+
+def test_a_subject_is_set_aside_and_beside_the_rows_as_a_pseudonym(tmp_path: Path) -> None:
+    frame = table().assign(who=[f"person {index % 9}" for index in range(200)])
+    frame.loc[5, "who"] = None
+    inference = private(tmp_path, frame, subject="who", id="key")
+    assert "only a pseudonym is kept" in reasons(inference)["who"]
+    assert (inference.contract.subject, inference.contract.privacy) == ("who", {"who": "subject"})
+    subjects = inference.rows[SUBJECT].tolist()
+    assert subjects[:5] == [PSEUDONYMS.subject(f"person {index}") for index in range(5)]
+    assert subjects[5] is None
+    assert all(FORM.fullmatch(token) for token in subjects if token)
+    assert inference.sent == {"key": "house 199", "who": "person 1"}
+
+
+def test_a_subject_stays_beside_its_row_when_time_orders_them(tmp_path: Path) -> None:
+    frame = table().assign(who=[f"person {index}" for index in range(200)])
+    inference = private(tmp_path, frame, subject="who", time="built", pseudonymise=("town",))
+    order = frame.sort_values("built", kind="stable")
+    assert inference.rows[SUBJECT].tolist() == [PSEUDONYMS.subject(who) for who in order["who"]]
+    assert inference.rows["town"].tolist() == [PSEUDONYMS.of(town) for town in order["town"]]
+
+
+@pytest.mark.parametrize(
+    ("wishes", "words"),
+    [
+        ({"subject": "customer"}, "--subject names 'customer', but there is no such column"),
+        ({"pseudonymise": ("twon",)}, "--pseudonymise names 'twon', but there is no such column; did you mean 'town'?"),
+        ({"subject": "sold"}, "--subject names the target 'sold'"),
+        ({"pseudonymise": ("sold",)}, "--pseudonymise names the target 'sold'"),
+        ({"subject": "key", "pseudonymise": ("key",)}, "leave out --pseudonymise"),
+        ({"unlogged": ("twon",)}, "--unlogged names 'twon', but there is no such column"),
+        ({"unlogged": ("key",), "id": "key"}, "--unlogged and --id both name 'key'"),
+        ({"unlogged": ("town",), "pseudonymise": ("town",)}, "--unlogged and --pseudonymise both name 'town'"),
+        ({"subject": "built", "time": "built"}, "--subject and --time both name 'built'"),
+    ],
+    ids=range(9),
+)
+def test_marks_that_contradict_are_refused(tmp_path: Path, wishes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ProjectInvalid, match=words):
+        private(tmp_path, table(), **wishes)
+
+
+def test_an_unlogged_feature_is_learnt_from_and_marked(tmp_path: Path) -> None:
+    inference = infer(read_source(write(tmp_path, table())), Wishes("sold", unlogged=("town", "key")))
+    assert set(inference.rows["town"]) == {"Ghent", "Turin", "York"}
+    assert (inference.contract.dropped, inference.sent) == (("town",), {})
+    assert inference.contract.needs_key is False

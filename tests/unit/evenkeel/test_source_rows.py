@@ -10,7 +10,9 @@ from evenkeel.infer import Wishes, infer
 from evenkeel.read_source import read_source
 from evenkeel.source_rows import request_labels, request_rows
 from lifecycle.errors import InputRejected, ProjectInvalid
-from lifecycle.versions import LABEL
+from lifecycle.privacy import PrivacyRules
+from lifecycle.pseudonyms import Pseudonyms
+from lifecycle.versions import LABEL, SUBJECT
 from tests.unit.evenkeel.tables import table, write
 
 
@@ -59,3 +61,19 @@ def test_a_file_without_the_target_gives_no_labels(tmp_path: Path) -> None:
     with pytest.raises(ProjectInvalid, match="no column 'sold'"):
         request_labels(contract, source.drop(columns="sold"))
     assert isinstance(source, pd.DataFrame)
+
+
+@pytest.mark.parametrize("name", ["houses.csv", "houses.parquet"])
+def test_ids_subjects_and_pseudonyms_of_requests_are_those_of_training(tmp_path: Path, name: str) -> None:
+    pseudonyms = Pseudonyms(bytes(32))
+    frame = table().assign(who=np.arange(200) % 7, postcode=np.arange(200) % 3 + 10_000)
+    source = read_source(write(tmp_path, frame, name))
+    wishes = Wishes("sold", id="key", subject="who", pseudonymise=("postcode",))
+    inference = infer(source, wishes, pseudonyms)
+    rows = request_rows(inference.contract, source)
+    assert (rows[8]["key"], rows[8]["who"], rows[8]["postcode"]) == ("house 8", "1", "10002")
+    checked = inference.contract.check(rows)
+    marks = PrivacyRules(inference.contract, pseudonyms).of_rows(rows, checked)
+    assert marks.external_ids == frame["key"].tolist()
+    assert marks.subjects == inference.rows[SUBJECT].tolist()
+    assert checked["postcode"] == inference.rows["postcode"].tolist()

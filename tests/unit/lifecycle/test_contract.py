@@ -180,6 +180,70 @@ def test_classes_that_a_table_takes_for_one_are_refused(classes: tuple[object, .
         Contract.model_validate({"target": target, "columns": []})
 
 
+def marked(**changes: Any) -> Contract:
+    """The contract with an id column `key`, and `privacy` and more as given."""
+    return Contract.model_validate({**CONTRACT.model_dump(), "id": "key", **changes})
+
+
+def test_marks_say_what_is_recorded_how() -> None:
+    aside = [{"name": name, "reason": "is no feature"} for name in ("key", "who")]
+    privacy = {"town": "pseudonymise", "size": "drop", "who": "subject", "key": "pseudonymise"}
+    contract = marked(privacy=privacy, set_aside=aside)
+    assert (contract.subject, contract.pseudonymised, contract.dropped) == ("who", ("town",), ("size",))
+    assert (contract.hides_id, contract.needs_key, contract.is_plain) == (True, True, False)
+
+
+def test_a_contract_without_marks_and_id_is_plain_and_needs_no_key() -> None:
+    assert (CONTRACT.is_plain, CONTRACT.needs_key, CONTRACT.subject) == (True, False, None)
+    assert (marked().is_plain, marked().needs_key, marked().hides_id) == (False, False, False)
+
+
+def test_an_id_that_is_the_subject_is_hidden() -> None:
+    contract = marked(privacy={"key": "subject"})
+    assert (contract.hides_id, contract.subject) == (True, "key")
+
+
+def test_a_contract_from_before_there_were_marks_is_read_as_one_without() -> None:
+    content = CONTRACT.model_dump(mode="json")
+    del content["privacy"]
+    assert Contract.model_validate_json(json.dumps(content)) == builders.contract()
+
+
+@pytest.mark.parametrize(
+    ("privacy", "words"),
+    [
+        ({"twon": "drop"}, "privacy marks 'twon', which is neither a feature nor set aside"),
+        ({"target": "drop"}, "privacy marks 'target', which is the target"),
+        ({"target": "pseudonymise"}, "privacy marks 'target', which is the target"),
+        ({"town": "subject"}, "the subject 'town' is a feature, which nothing could be erased from; set it aside"),
+        ({"size": "pseudonymise"}, "pseudonymises the numeric feature 'size', and only categories can be"),
+        ({"sold": "pseudonymise"}, "pseudonymises the datetime feature 'sold', and only categories can be"),
+        ({"key": "drop"}, "privacy drops 'key', which is the id"),
+        ({"key": "subject", "who": "subject"}, "privacy names two subjects, 'key' and 'who'"),
+        ({"town": "encrypt"}, "Input should be 'drop', 'pseudonymise' or 'subject'"),
+    ],
+    ids=range(9),
+)
+def test_marks_that_cannot_be_kept_are_refused_in_a_sentence(privacy: dict[str, str], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        marked(privacy=privacy)
+
+
+def test_a_field_of_pseudonyms_takes_numbers_as_the_texts_they_are() -> None:
+    contract = marked(privacy={"town": "pseudonymise"})
+    rows = [builders.row(town=town) for town in ("Ghent", 10115, 10115.0, 0.5, None)]
+    assert contract.check(rows)["town"] == ["Ghent", "10115", "10115", "0.5", None]
+    with pytest.raises(
+        InputRejected, match="field 'town' must be a text of at most 1000 characters, or a number that is"
+    ):
+        contract.check([builders.row(town=True)])
+
+
+def test_the_id_and_the_subject_may_be_sent_with_a_row() -> None:
+    contract = marked(privacy={"key": "subject"}, set_aside=CONTRACT.set_aside)
+    assert contract.check([builders.row(key="A-17")]).keys() == set(contract.names)
+
+
 def _checked(rows: list[Any]) -> Columns | None:
     try:
         return CONTRACT.check(rows)

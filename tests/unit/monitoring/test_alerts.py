@@ -117,6 +117,31 @@ def test_a_degraded_log_is_told(
     assert (kinds(ledger) == ["log_degraded"]) is opens
 
 
+@pytest.mark.parametrize(
+    ("mebibytes", "opens"),
+    [([99, 99], True), ([99, 120], True), ([99, 98], False), ([63, 63], False), ([99, 0], False)],
+)
+def test_a_backlog_that_does_not_shrink_is_told(
+    ledger: SqlLedger, clock: ManualClock, alerts: Alerts, mebibytes: list[int], *, opens: bool
+) -> None:
+    for waiting in mebibytes:
+        at = clock.now()
+        ledger.save_fold(replace(FOLD, at=at, watermark=at, pending_bytes=waiting * 2**20))
+        alerts.look()
+        clock.advance(61)
+    clock.advance(-61)
+    assert (kinds(ledger) == ["log_degraded"]) is opens
+    if opens:
+        assert "have not become less since 2023-11-14T22:13:20Z" in ledger.alerts(only_open=True)[0].body
+
+
+def test_damage_is_told_with_what_could_not_be_read(ledger: SqlLedger, clock: ManualClock, alerts: Alerts) -> None:
+    ledger.save_fold(replace(FOLD, at=clock.now(), watermark=clock.now(), quarantined_segments=2, corrupt_frames=7))
+    alerts.look()
+    assert "2 damaged segments" in ledger.alerts(only_open=True)[0].body
+    assert "7 of all their records" in ledger.alerts(only_open=True)[0].body
+
+
 def test_a_worker_that_stays_behind_is_told(ledger: SqlLedger, clock: ManualClock, alerts: Alerts) -> None:
     ledger.flip(1, 0, "test", "first", clock.now())
     clock.advance(31)

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from lifecycle.contract import Column, Contract, Target
-from lifecycle.feature_log.table import MOMENT
+from lifecycle.feature_log.placing import MOMENT
 from lifecycle.versions import PREDICTION
 from monitoring.columns import prediction_name, prepare_reference, prepare_window, thinned
 from tests import builders
@@ -90,3 +90,10 @@ def test_the_prediction_s_name_is_no_feature_s_however_they_are_named() -> None:
         update={"columns": tuple(Column(name=name, kind="numeric") for name in ("prediction", "(prediction)"))}
     )
     assert prediction_name(taken) == "((prediction))"
+
+
+def test_what_the_log_does_not_keep_is_not_scored() -> None:
+    contract = builders.contract(privacy={"size": "drop", "town": "drop"})
+    reference = prepare_reference(1, contract, reference_rows())
+    assert [column.name for column in reference.columns] == ["rooms", "new", "sold", "prediction"]
+    assert list(prepare_window(reference, logged_rows())) == ["rooms", "new", "sold", "prediction"]

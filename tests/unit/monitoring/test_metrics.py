@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,25 @@ def test_the_numbers_are_the_ledgers(ledger: SqlLedger, clock: ManualClock) -> N
     assert found["evenkeel_window_rows"] == 0
     assert found["evenkeel_log_lag_seconds"] == 4
     assert found["evenkeel_log_pending_segments"] == 3
+
+
+def test_what_the_fold_met_is_told(ledger: SqlLedger, clock: ManualClock) -> None:
+    status = FoldStatus(
+        clock.now(), clock.now(), 0, 0, 540, 1, 16, corrupt_frames=2, parked_labels=3, orphaned_labels=4
+    )
+    ledger.save_fold(status)
+    found = samples(ledger, clock)
+    assert found["evenkeel_log_quarantined_segments"] == 1
+    assert found["evenkeel_log_corrupt_frames_total"] == 2
+    assert found["evenkeel_log_truncated_bytes_total"] == 16
+    assert found["evenkeel_log_parked_labels"] == 3
+    assert found["evenkeel_log_orphaned_labels_total"] == 4
+
+
+def test_the_coverage_is_that_of_the_newest_window_with_labels(ledger: SqlLedger, clock: ManualClock) -> None:
+    ledger.save(verdict(0, "ok", performance=replace(kept(40), coverage=0.25)))
+    ledger.save(verdict(1, "ok", performance=replace(kept(40), rows=0, coverage=0.0)))
+    assert samples(ledger, clock)["evenkeel_label_coverage_ratio"] == 0.25
 
 
 def test_labels_come_from_closed_sets(ledger: SqlLedger, clock: ManualClock, tmp_path: Path) -> None:

@@ -4,6 +4,8 @@ import numpy as np
 import pandas as pd
 
 from lifecycle.contract import Column
+from lifecycle.versions import PREDICTION
+from monitoring.columns import prepare_reference
 from monitoring.quality import findings
 from tests.unit.monitoring.making import config, contract, reference, rows, window
 
@@ -77,3 +79,10 @@ def test_one_row_over_and_over() -> None:
 
 def test_an_empty_column_is_one_finding_and_no_error() -> None:
     assert len(found(x=[None] * ROWS)) == 1
+
+
+def test_a_log_that_keeps_no_feature_has_no_finding() -> None:
+    nothing = contract().model_copy(update={"privacy": dict.fromkeys(contract().names, "drop")})
+    before = prepare_reference(1, nothing, rows(50).assign(**{PREDICTION: 0.5}))
+    assert [column.name for column in before.columns] == ["prediction"]
+    assert findings(before, before.frame, SETTINGS) == ()

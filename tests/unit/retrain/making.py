@@ -64,7 +64,7 @@ def timed(count: int, start: int = START, *, seed: int = 0) -> pd.DataFrame:
 
 
 def snapshot(count: int = 0) -> Snapshot:
-    return Snapshot(0, 0, START, START + count * SECOND, count, "digest")
+    return Snapshot(START, START + count * SECOND, START + count * SECOND, count, "digest")
 
 
 def parts(history: int, fresh: int, holdout: int) -> Rows:
@@ -122,7 +122,7 @@ class World:
                 self._writer.append_labels([Label(name, value, now, now) for name, value in pairs])
             self.clock.advance(1)
         self._writer.close()
-        Folder(self.tables, self.clock, compact_commits=1_000).fold()
+        Folder(self.tables, self.clock).fold()
         return first, self.clock.now()
 
     def live(self) -> int | None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.records import ModelVersion
-from lifecycle.versions import LABEL
+from lifecycle.versions import LABEL, SUBJECT
 from retrain.challengers import SMALLEST_HOLDOUT, SMALLEST_WINDOW, Rows, split, train_all, windows
 from retrain.snapshot import AT
 from retrain.trainer import FileTrainer
@@ -101,3 +101,16 @@ def test_each_window_gives_a_challenger_that_knows_where_it_comes_from(tmp_path:
         assert len(item.holdout.labels) == 50
         assert AT not in item.candidate.reference
     assert trained["everything"].candidate.metrics["loss"] == pytest.approx(0.08, abs=0.03)
+
+
+def test_a_challenger_knows_whom_its_rows_are_about_as_far_as_that_is_known(tmp_path: Path) -> None:
+    trainer = FileTrainer(tmp_path / "trainer.py")
+    trainer.path.write_text(LINEAR)
+    given_rows = parts(0, 120, 50)
+    for part in (given_rows.fresh, given_rows.holdout):
+        part[SUBJECT] = "p_0"
+    found = windows(ORIGIN, given_rows)
+    trained = train_all(numeric_contract("regression"), trainer, found, given_rows, champion=4, seed=3, threads=1)
+    about = trained["everything"].candidate.reference[SUBJECT]
+    assert about.isna().tolist() == [True] * len(ORIGIN) + [False] * 120
+    assert set(trained["since_champion"].candidate.reference[SUBJECT]) == {"p_0"}

@@ -78,3 +78,10 @@ def test_rows_that_repeat_each_other_are_found() -> None:
 def test_rows_may_repeat_where_the_reference_does() -> None:
     repeated = pd.concat([rows(100)] * 3, ignore_index=True)
     assert found(repeated, reference=repeated) == []
+
+
+def test_what_the_log_does_not_keep_is_the_reason_why_nothing_is_learnt() -> None:
+    contract = numeric_contract("regression").model_copy(update={"privacy": {"b": "drop"}})
+    settings = config()
+    (reason,) = findings(rows(300), rows(200), contract, [], settings.retrain, settings.monitoring)
+    assert "the feature log does not keep 'b', as the contract's privacy says (drop)" in reason

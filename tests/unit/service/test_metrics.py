@@ -12,6 +12,7 @@ import sys
 from service.metrics import ServiceMetrics
 metrics = ServiceMetrics()
 metrics.serves(int(sys.argv[1]))
+metrics.log_degraded.set(int(sys.argv[1]) % 2)
 metrics.predictions.labels(sys.argv[1]).inc(3)
 metrics.log_rows.labels("appended").inc(3)
 metrics.requests.labels("native", "2xx").inc()
@@ -52,6 +53,11 @@ def test_rows_are_counted_by_the_version_that_answered(second: dict[str, float])
 def test_the_version_of_a_dead_process_is_not_served_any_more(second: dict[str, float]) -> None:
     assert second["evenkeel_served_version_lowest"] == 2
     assert second["evenkeel_served_version_highest"] == 2
+
+
+def test_a_process_that_died_while_it_could_not_record_is_forgotten(second: dict[str, float], tmp_path: Path) -> None:
+    assert second["evenkeel_log_degraded"] == 0
+    assert exposed(tmp_path, 1)["evenkeel_log_degraded"] == 1
 
 
 def test_however_many_processes_died_their_counts_are_in_one_file_of_each_kind(tmp_path: Path) -> None:
