@@ -14,8 +14,8 @@ from evenkeel import show
 from lifecycle import models
 from lifecycle.config import load
 from lifecycle.errors import EvenkeelError
+from lifecycle.feature_log.naming import OPEN, SEALED, parsed
 from lifecycle.feature_log.rows import decode
-from lifecycle.feature_log.writer import OPEN, SEALED
 from lifecycle.ledger.connect import wal_is_safe
 from lifecycle.project import Project
 
@@ -155,7 +155,7 @@ def _segments(project: Project) -> Iterator[Finding]:
     count = rows = 0
     for path in _segments_in(project.tables.segments):
         try:
-            found = decode(path.read_bytes(), sealed=path.suffix == SEALED)
+            found = decode(path.read_bytes(), sealed=path.suffix == SEALED, size=parsed(path.name).size)
         except FileNotFoundError:
             continue  # folded this moment
         count, rows = count + 1, rows + found.count

@@ -12,10 +12,10 @@ from evenkeel.log_rows import cell
 from lifecycle.clock import MICROSECONDS, from_datetime
 from lifecycle.feature_log.delta import DataFile
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
+from lifecycle.feature_log.naming import OPEN, SEALED
 from lifecycle.feature_log.placing import MOMENT
 from lifecycle.feature_log.rows import decode
 from lifecycle.feature_log.table import FEATURE, PROBABILITY, LogTables
-from lifecycle.feature_log.writer import OPEN, SEALED
 
 LOOK_SECONDS = 0.5
 LATE_MICROSECONDS = 30 * MICROSECONDS

@@ -9,7 +9,8 @@ from lifecycle.clock import SystemClock
 from lifecycle.config import Config, load
 from lifecycle.contract import Contract
 from lifecycle.errors import ProjectInvalid
-from lifecycle.feature_log.writer import SEGMENTS, SegmentWriter
+from lifecycle.feature_log.naming import SEGMENTS
+from lifecycle.feature_log.writer import SegmentWriter
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
 

@@ -8,13 +8,14 @@ import os
 import re
 import secrets
 import unicodedata
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from pathlib import Path
 
 from lifecycle.errors import ProjectInvalid
 
 PREFIX = "p_"
 KEY_BYTES, DIGEST_BYTES = 32, 16
+CHECK_DIGITS = 8
 FORM = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * DIGEST_BYTES}}}")
 _VALUE, _SUBJECT = b"value", b"subject"
 
@@ -47,11 +48,13 @@ class Pseudonyms:
                 f"the key of pseudonyms at {path} cannot be read ({type(error).__name__}); correct its permissions, or "
                 "restore it from its copy"
             ) from error
-        if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}\s*", text):
+        key, _, check = text.strip().partition(" ")
+        if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", key) or check != _check(key):
             raise ProjectInvalid(
-                f"{path} does not hold a key of pseudonyms, {2 * KEY_BYTES} hexadecimal digits; restore it from its copy"
+                f"{path} does not hold a key of pseudonyms as it was made, {2 * KEY_BYTES} hexadecimal digits and the first "
+                f"{CHECK_DIGITS} of their SHA-256; restore it from its copy"
             )
-        return cls(bytes.fromhex(text.strip()))
+        return cls(bytes.fromhex(key))
 
     @classmethod
     def ensure(cls, path: Path) -> "Pseudonyms":
@@ -61,7 +64,8 @@ class Pseudonyms:
         descriptor = os.open(made, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="ascii") as file:
-                file.write(secrets.token_hex(KEY_BYTES) + "\n")
+                key = secrets.token_hex(KEY_BYTES)
+                file.write(f"{key} {_check(key)}\n")
                 file.flush()
                 os.fsync(file.fileno())
             path.hardlink_to(made)  # whole or not at all, and never in place of one that is there
@@ -78,6 +82,11 @@ class Pseudonyms:
     def subject(self, text: str) -> str:
         """What stands for the subject `text`, whom a row is about: what an erasure looks for."""
         return _digest(self._subject, text)
+
+
+def _check(key: str) -> str:
+    """A key with a wrong digit is a key too, under which nobody would be found."""
+    return sha256(key.encode()).hexdigest()[:CHECK_DIGITS]
 
 
 def _digest(state: blake2b, text: str) -> str:

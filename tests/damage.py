@@ -91,12 +91,13 @@ def _segment(folder: Path) -> Path:
 
 
 def _segment_judge(content: bytes, *, sealed: bool) -> Judge:
-    whole = read_segment(content, sealed=sealed)
+    size = len(content) if sealed else None  # as the name of a sealed one says
+    whole = read_segment(content, sealed=sealed, size=size)
     assert not whole.corrupt_frames + whole.torn_bytes, "it is sound"
     rows = _rows(whole)
 
     def judge(damaged: bytes) -> str | None:
-        found = read_segment(damaged, sealed=sealed)
+        found = read_segment(damaged, sealed=sealed, size=size)
         if wrong := [row for row in _rows(found) if row not in rows]:
             return f"it holds rows that nobody has appended, such as {wrong[0]}"
         counted = found.corrupt_frames + found.torn_bytes

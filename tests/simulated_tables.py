@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lifecycle.feature_log.delta import DAY, DataFile
-from lifecycle.feature_log.writer import SEGMENTS
+from lifecycle.feature_log.naming import SEGMENTS
 from tests.simulated import SimulatedDisk
 
 FOLDER = Path("/log")

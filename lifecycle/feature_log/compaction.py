@@ -68,7 +68,7 @@ def _merge_next(table: LogTable, seen: _Seen, version: int, today: str, settings
     state = table.state()
     if state is None:
         return False
-    small = [file for file in state.files if file.bytes < settings.file_bytes]
+    small = [file for file in state.files if file.bytes < settings.file_bytes and file.rows < table.file_rows]
     chosen = _alike(small, settings.compact_files)
     if not chosen and today != seen.swept:
         chosen = _over(small, today)

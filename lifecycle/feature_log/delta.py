@@ -105,12 +105,16 @@ class _Bounds:
 
 
 class LogTable:
-    """A table of the feature log, sorted by `keys` within each file and partitioned by day."""
+    """A table of the feature log, sorted by `keys` within each file and partitioned by day.
 
-    def __init__(self, name: str, storage: Storage, keys: Sequence[str]) -> None:
+    A file of `file_rows` or more is not merged with others.
+    """
+
+    def __init__(self, name: str, storage: Storage, keys: Sequence[str], *, file_rows: int = 2**62) -> None:
         self.name = name
         self.storage = storage
         self.keys = tuple(keys)
+        self.file_rows = file_rows
         self._settled: int | None = None
         self._lock = threading.RLock()
         self._kept: DeltaTable | None = None

@@ -16,14 +16,15 @@ import structlog
 
 from lifecycle.clock import MICROSECONDS
 from lifecycle.errors import Conflict, StoreUnavailable
+from lifecycle.feature_log import naming
 from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
 from lifecycle.feature_log.frames import read_header, read_segment
+from lifecycle.feature_log.naming import OPEN, SEALED
 from lifecycle.feature_log.parking import Parking
 from lifecycle.feature_log.rows import SegmentRows, decode
 from lifecycle.feature_log.table import LogTables
 from lifecycle.feature_log.verification import differences, missing
-from lifecycle.feature_log.writer import OPEN, SEALED
 from lifecycle.ports import Clock
 from lifecycle.records import FoldStatus
 
@@ -203,7 +204,7 @@ class Folder:
                     file.truncate(found.sound_bytes)
                     self._torn += found.torn_bytes
                 file.sync()
-                self._files.rename(path, path.with_suffix(SEALED))
+                self._files.rename(path, naming.sealed(path, found.sound_bytes))
             finally:
                 file.close()
             log.info("segment_adopted", segment=name, torn_bytes=found.torn_bytes)
@@ -217,10 +218,10 @@ class Folder:
         A table remembers only the last number it holds, so a number that was passed over would be taken for folded.
         """
         waiting: dict[str, int] = {}
-        for writer, sequence in map(_named, self._names(OPEN)):
+        for writer, sequence, _ in map(naming.parsed, self._names(OPEN)):
             waiting[writer] = min(sequence, waiting.get(writer, sequence))
-        sealed = [(name, *_named(name)) for name in self._names(SEALED)]
-        ready = [name for name, writer, sequence in sealed if sequence < waiting.get(writer, sys.maxsize)]
+        sealed = [(name, naming.parsed(name)) for name in self._names(SEALED)]
+        ready = [name for name, named in sealed if named.sequence < waiting.get(named.writer, sys.maxsize)]
         return [self._tables.segments / name for name in ready]
 
     def _groups(self, paths: Iterable[Path]) -> Iterator[list[_Part]]:
@@ -228,7 +229,8 @@ class Folder:
         size = rows = 0
         for path in paths:
             content = self._files.read(path)
-            part = _Part(path, *_named(path.name), decode(content, sealed=True))
+            named = naming.parsed(path.name)
+            part = _Part(path, named.writer, named.sequence, decode(content, sealed=True, size=named.size))
             group.append(part)
             size += len(content)
             rows += part.rows.count
@@ -264,7 +266,7 @@ class Folder:
         """When the oldest segment of each writer was opened; its later ones were opened later."""
         oldest: dict[str, str] = {}
         for name in names:
-            oldest.setdefault(_named(name)[0], name)
+            oldest.setdefault(naming.parsed(name).writer, name)
         known, self._opened = self._opened, {}
         for name in oldest.values():
             opened_at = known.get(name) or self._opened_at(name)
@@ -284,11 +286,6 @@ class Folder:
             return self._files.size(self._tables.segments / name)
         except FileNotFoundError:
             return 0
-
-
-def _named(name: str) -> tuple[str, int]:
-    writer, sequence = name.rsplit(".", 1)[0].rsplit(".", 1)
-    return writer, int(sequence)
 
 
 def _segments(names: Iterable[str]) -> list[str]:

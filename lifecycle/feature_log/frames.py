@@ -158,13 +158,14 @@ def framed(payloads: Sequence[bytes], sequence: int) -> bytes:
     return b"".join(parts)
 
 
-def read_segment(data: bytes, *, sealed: bool) -> SegmentContents:
-    """Decode a segment. `sealed` says whether its writer closed it: only an unsealed one may end in a torn frame."""
+def read_segment(data: bytes, *, sealed: bool, size: int | None = None) -> SegmentContents:
+    """Decode a segment. `sealed` says whether its writer closed it: only an unsealed one may end in a torn frame.
+
+    `size` are the bytes it was sealed with, where that is known: frames that are whole may still not be all there were.
+    """
     contents = SegmentContents(sound_bytes=len(data))
-    if not data:
-        return contents  # its writer ended, or its disk was full, before the first byte
     reading = _Reading(data)
-    with _without_collection():
+    with without_collection():
         for payload in reading.payloads():
             try:
                 _take(contents, payload)
@@ -176,6 +177,8 @@ def read_segment(data: bytes, *, sealed: bool) -> SegmentContents:
         else:
             contents.torn_bytes = len(data) - reading.end
             contents.sound_bytes = reading.end
+    if size not in (None, len(data)):
+        reading.corrupt_frames = max(reading.corrupt_frames, 1)
     contents.corrupt_frames = reading.corrupt_frames
     return contents
 
@@ -189,7 +192,7 @@ def read_header(data: bytes) -> SegmentHeader | None:
 
 
 @contextmanager
-def _without_collection() -> Iterator[None]:
+def without_collection() -> Iterator[None]:
     """Looking for cycles among hundreds of thousands of new lists, which have none, takes three times as long as making them."""
     collecting = gc.isenabled()
     gc.disable()

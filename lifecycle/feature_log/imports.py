@@ -14,7 +14,7 @@ import structlog
 
 from lifecycle.errors import Conflict
 from lifecycle.feature_log.files import LOCAL_FILES, File, FileSystem
-from lifecycle.feature_log.writer import SEALED, SEGMENTS
+from lifecycle.feature_log.naming import SEALED, SEGMENTS
 from lifecycle.ports import AuditLedger
 
 IMPORTS: Final = "imports"

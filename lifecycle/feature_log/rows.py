@@ -4,9 +4,7 @@ Speed matters here: every answered row passes once, in the process that also wri
 is sound by its checksum but is no row of its schema counts as a corrupt frame.
 """
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -14,7 +12,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from lifecycle.feature_log.frames import FIELDS, VERSION, Record, SegmentHeader, read_segment
+from lifecycle.feature_log.frames import FIELDS, VERSION, Record, SegmentHeader, read_segment, without_collection
 from lifecycle.feature_log.placing import MOMENT
 from lifecycle.feature_log.table import FEATURE, PROBABILITY, prediction_schema
 from lifecycle.ids import is_uuid7, milliseconds_of
@@ -58,10 +56,13 @@ class SegmentRows:
         return sum(len(table) for table in (*(rows for _, rows in self.predictions), *self.labels))
 
 
-def decode(data: bytes, *, sealed: bool) -> SegmentRows:
-    """The rows of a segment, those of one version in the order they were appended; never raises on damaged bytes."""
-    with _nothing_collected():
-        contents = read_segment(data, sealed=sealed)
+def decode(data: bytes, *, sealed: bool, size: int | None = None) -> SegmentRows:
+    """The rows of a segment, those of one version in the order they were appended; never raises on damaged bytes.
+
+    `sealed` and `size` are those of `read_segment`.
+    """
+    with without_collection():
+        contents = read_segment(data, sealed=sealed, size=size)
         found = SegmentRows(
             header=contents.header,
             labels=label_tables(contents.labels),
@@ -75,18 +76,6 @@ def decode(data: bytes, *, sealed: bool) -> SegmentRows:
             found.predictions += [(schema, table) for table in tables]
             found.corrupt_frames += wrong
     return found
-
-
-@contextmanager
-def _nothing_collected() -> Iterator[None]:
-    """A row of 25 columns is 30 small lists, none of them in a cycle: looking through them again and again costs 10 us a row."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def _by_version(records: Sequence[Record]) -> dict[int, list[Record]]:

@@ -17,9 +17,9 @@ from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log import commits
 from lifecycle.feature_log.delta import DataFile, LogTable, State, pruned
 from lifecycle.feature_log.files import FileSystem, LocalFiles
+from lifecycle.feature_log.naming import SEGMENTS
 from lifecycle.feature_log.placing import ARROW, MOMENT, columns_of
 from lifecycle.feature_log.storage import LocalStorage, plain, storage_of
-from lifecycle.feature_log.writer import SEGMENTS
 from lifecycle.ids import milliseconds_of
 from lifecycle.records import LogSchema
 
@@ -33,6 +33,8 @@ EARLIEST, LATEST = -62_135_596_800_000_000, 253_402_300_799_999_999
 """The years 1 to 9999, in microseconds: what a datetime can be."""
 NO_ROWS = pa.schema([("id", pa.string())])
 PREDICTION_KEYS, LABEL_KEYS, PARKED_KEYS = ("at", "id"), ("id", "received_at"), ("received_at", "external_id")
+PARKED_ROWS = 100_000
+"""Labels that wait are read a whole file at a time, so files of them stay small."""
 
 
 class LogTables:
@@ -46,7 +48,7 @@ class LogTables:
         access = files or LocalFiles()
         self.predictions = LogTable("predictions", storage_of(folder, url, "predictions", access), PREDICTION_KEYS)
         self.labels = LogTable("labels", storage_of(folder, url, "labels", access), LABEL_KEYS)
-        self.parked = LogTable("parked", storage_of(folder, url, "parked", access), PARKED_KEYS)
+        self.parked = LogTable("parked", storage_of(folder, url, "parked", access), PARKED_KEYS, file_rows=PARKED_ROWS)
         self.segments = folder / SEGMENTS
         self.quarantine = folder / "quarantine"
 

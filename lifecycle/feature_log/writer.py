@@ -16,7 +16,7 @@ from typing import Literal
 import structlog
 
 from lifecycle.errors import StoreUnavailable
-from lifecycle.feature_log import frames
+from lifecycle.feature_log import frames, naming
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem, boot_id
 from lifecycle.feature_log.queued import RecordQueue
 from lifecycle.feature_log.segment import Segment
@@ -24,9 +24,6 @@ from lifecycle.ids import uuid7
 from lifecycle.ports import Clock
 from lifecycle.records import Label, LogSchema, PredictionBatch
 
-OPEN, SEALED = ".open", ".seg"
-SEGMENTS = "segments"
-"""The folder of segments, in that of the feature log."""
 MOST_RETIRED = 64
 """Retired segments that may wait for the disk; while there are as many, the open one grows beyond its size."""
 MOST_NAMES = 3
@@ -162,7 +159,7 @@ class SegmentWriter:
     def _open(self) -> Segment:
         for attempt in range(1, MOST_NAMES + 1):
             self._sequence += 1
-            path = self._folder / f"{self._writer}.{self._sequence:010d}{OPEN}"
+            path = self._folder / naming.open_name(self._writer, self._sequence)
             opened_at = self._clock.now()
             try:
                 return Segment(path, self._files.create(path), opened_at)
@@ -256,7 +253,7 @@ class SegmentWriter:
         """Hand a segment over to the folder. A torn one stays as it is, to be adopted as a dead writer's is."""
         try:
             if not segment.torn:
-                self._files.rename(segment.path, segment.path.with_suffix(SEALED))
+                self._files.rename(segment.path, naming.sealed(segment.path, segment.size))
         except OSError as error:
             log.warning("segment_seal_failed", segment=segment.path.name, error=str(error))  # the folder adopts it too
         finally:

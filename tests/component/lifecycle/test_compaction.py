@@ -77,6 +77,14 @@ def test_labels_are_merged_too_and_the_latest_still_wins(log: Log, clock: Manual
     assert len(log.tables.labels.files()) == 2
 
 
+def test_a_file_with_rows_enough_is_not_merged_again(log: Log, clock: ManualClock) -> None:
+    log.tables.predictions.file_rows = 3
+    for rows in (3, 1, 1, 1, 1, 3, 3, 3):
+        log.predict(rows=rows)
+    assert tidied(log, clock, settings()) == 1
+    assert sorted(file.rows for file in log.tables.predictions.files()) == [3, 3, 3, 3, 4]
+
+
 def test_a_row_is_rewritten_a_handful_of_times(log: Log, clock: ManualClock) -> None:
     written: Counter[str] = Counter()
     for offset in range(64):

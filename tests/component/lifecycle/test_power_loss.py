@@ -24,8 +24,9 @@ from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log.files import LocalFile, LocalFiles
 from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.frames import read_segment
+from lifecycle.feature_log.naming import SEALED
 from lifecycle.feature_log.table import LogTables
-from lifecycle.feature_log.writer import SEALED, Durability, SegmentWriter
+from lifecycle.feature_log.writer import Durability, SegmentWriter
 from tests import builders
 from tests.simulated import SimulatedDisk, SimulatedFile, Step
 from tests.simulated_tables import Care, SimulatedTables

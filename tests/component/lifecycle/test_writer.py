@@ -15,11 +15,11 @@ import pytest
 
 from lifecycle.clock import ManualClock
 from lifecycle.errors import StoreUnavailable
-from lifecycle.feature_log import writer as writing
+from lifecycle.feature_log import naming
 from lifecycle.feature_log.files import FileSystem, LocalFile, LocalFiles, boot_id
 from lifecycle.feature_log.frames import SegmentContents, read_segment, schema_digest
 from lifecycle.feature_log.segment import Segment
-from lifecycle.feature_log.writer import Durability, SegmentWriter
+from lifecycle.feature_log.writer import MOST_RETIRED, Durability, SegmentWriter
 from lifecycle.records import PredictionBatch
 from tests import builders
 from tests.simulated import SimulatedDisk
@@ -162,7 +162,7 @@ def _ids(contents: list[SegmentContents]) -> list[str]:
 def _left(disk: SimulatedDisk, folder: Path = FOLDER) -> list[SegmentContents]:
     """All segments, those read as sealed that are."""
     names = disk.names(folder)
-    return [read_segment(disk.read(folder / name), sealed=name.endswith(writing.SEALED)) for name in names]
+    return [read_segment(disk.read(folder / name), sealed=name.endswith(naming.SEALED)) for name in names]
 
 
 def _lost(disk: SimulatedDisk, acknowledged: list[str]) -> int:
@@ -211,7 +211,7 @@ def test_a_failed_append_that_cannot_be_cut_off_is_a_torn_end_and_not_sealed() -
     later = _acknowledged(writer)
     writer.close()
     torn, whole = faults.disk.names(FOLDER)
-    assert (torn.endswith(writing.OPEN), whole.endswith(writing.SEALED)) == (True, True)
+    assert (torn.endswith(naming.OPEN), whole.endswith(naming.SEALED)) == (True, True)
     contents = read_segment(faults.disk.read(FOLDER / torn), sealed=False)
     assert (_ids([contents]), contents.corrupt_frames) == ([first], 0)
     assert contents.torn_bytes
@@ -310,7 +310,7 @@ def test_appending_never_waits_for_the_disk_and_a_sealed_segment_is_on_it() -> N
     writer.seal_if_old()
     assert faults.beside_appends[-3:] == ["sync", "sync_folder", "rename"]
     names = faults.disk.names(FOLDER)
-    sealed = [name for name in names if name.endswith(writing.SEALED)]
+    sealed = [name for name in names if name.endswith(naming.SEALED)]
     assert len(sealed) >= len(names) - 1
     safe = _ids([read_segment(faults.disk.read(FOLDER / name), sealed=True) for name in sealed])
     assert safe == acknowledged[: len(safe)]
@@ -337,14 +337,14 @@ def test_a_sync_that_fails_at_sealing_takes_nothing_that_was_acknowledged() -> N
     writer.close()
     assert faults.done.count("sync") == 1, "nor is it asked again"
     (name,) = faults.disk.names(FOLDER)
-    assert name.endswith(writing.SEALED)
+    assert name.endswith(naming.SEALED)
     assert _ids(_left(faults.disk)) == acknowledged
 
 
 def test_while_nobody_seals_the_open_segment_grows_instead_of_there_being_more(tmp_path: Path) -> None:
     writer = _writer(tmp_path, seal_bytes=1)
-    acknowledged = [_acknowledged(writer) for _ in range(2 * writing.MOST_RETIRED)]
-    assert len(list(tmp_path.iterdir())) == writing.MOST_RETIRED + 1
+    acknowledged = [_acknowledged(writer) for _ in range(2 * MOST_RETIRED)]
+    assert len(list(tmp_path.iterdir())) == MOST_RETIRED + 1
     writer.close()
     assert _ids(_segments(tmp_path)) == acknowledged
 
@@ -355,7 +355,7 @@ def test_a_segment_that_cannot_be_renamed_is_left_to_be_adopted() -> None:
     acknowledged = _acknowledged(writer)
     writer.close()
     (name,) = faults.disk.names(FOLDER)
-    assert name.endswith(writing.OPEN)
+    assert name.endswith(naming.OPEN)
     faults.disk.adopt(FOLDER / name).close()
     assert _ids(_left(faults.disk)) == [acknowledged]
 

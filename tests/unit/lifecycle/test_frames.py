@@ -233,3 +233,12 @@ def test_arrays_are_kept_as_they_are_and_read_as_lists() -> None:
         "n": [0, 1, 2, 3],
     }
     assert found.ids == batch.ids
+
+
+def test_a_segment_that_is_not_as_long_as_when_it_was_sealed_is_damaged_though_its_frames_are_whole() -> None:
+    content = frames.MAGIC + frames.framed([frames.labels_payload([builders.label("x")])] * 2, 0)
+    shorter = content[: len(frames.MAGIC) + (len(content) - len(frames.MAGIC)) // 2]
+    assert read_segment(shorter, sealed=True).corrupt_frames == 0
+    assert read_segment(shorter, sealed=True, size=len(content)).corrupt_frames == 1
+    assert read_segment(b"", sealed=True, size=len(content)).corrupt_frames == 1
+    assert read_segment(content, sealed=True, size=len(content)).corrupt_frames == 0
