@@ -14,7 +14,7 @@ from evenkeel import show
 from lifecycle import models
 from lifecycle.config import load
 from lifecycle.errors import EvenkeelError
-from lifecycle.feature_log.naming import OPEN, SEALED, parsed
+from lifecycle.feature_log.naming import SEALED, is_segment, parsed
 from lifecycle.feature_log.rows import decode
 from lifecycle.ledger.connect import wal_is_safe
 from lifecycle.project import Project
@@ -182,7 +182,7 @@ def _quarantine(project: Project) -> Iterator[Finding]:
 
 
 def _segments_in(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.glob("*") if path.suffix in (OPEN, SEALED)) if folder.exists() else []
+    return sorted(path for path in folder.glob("*") if is_segment(path.name)) if folder.exists() else []
 
 
 def _disk(project: Project) -> Finding:

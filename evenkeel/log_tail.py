@@ -12,7 +12,7 @@ from evenkeel.log_rows import cell
 from lifecycle.clock import MICROSECONDS, from_datetime
 from lifecycle.feature_log.delta import DataFile
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
-from lifecycle.feature_log.naming import OPEN, SEALED
+from lifecycle.feature_log.naming import is_segment
 from lifecycle.feature_log.placing import MOMENT
 from lifecycle.feature_log.rows import decode
 from lifecycle.feature_log.table import FEATURE, PROBABILITY, LogTables
@@ -59,7 +59,7 @@ def follow(tables: LogTables, count: int, stop: threading.Event, files: FileSyst
 def segment_rows(tables: LogTables, files: FileSystem) -> Iterator[pa.Table]:
     """What can be read of the segments that are there, sealed or not."""
     for name in files.names(tables.segments):
-        if not name.endswith((OPEN, SEALED)):
+        if not is_segment(name):
             continue
         try:
             data = files.read(tables.segments / name)

@@ -210,7 +210,8 @@ class Folder:
             log.info("segment_adopted", segment=name, torn_bytes=found.torn_bytes)
 
     def _names(self, *suffixes: str) -> list[str]:
-        return [name for name in self._files.names(self._tables.segments) if name.endswith(suffixes)]
+        names = self._files.names(self._tables.segments)
+        return [name for name in names if name.endswith(suffixes) and naming.is_segment(name)]
 
     def _ready(self) -> list[Path]:
         """Sealed segments, but none that follows an unsealed one of its writer.

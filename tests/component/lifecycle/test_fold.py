@@ -151,6 +151,13 @@ def test_a_segment_whose_sealing_failed_is_not_passed_over(tables: LogTables, fo
     assert len(_rows(tables)) == 2
 
 
+def test_what_is_no_segment_is_left_alone(tables: LogTables, folder: Folder) -> None:
+    strange = _append(tables, builders.batch()).with_name("copy of a segment.seg")
+    strange.write_bytes(b"evenkeel-segment")
+    status = folder.fold()
+    assert (status.folded_rows, status.pending_segments, strange.exists()) == (1, 0, True)
+
+
 def test_an_open_segment_is_left_to_its_living_writer(tables: LogTables, folder: Folder) -> None:
     path = _append(tables, builders.batch(), seal=False)
     status = folder.fold()

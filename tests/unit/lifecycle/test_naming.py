@@ -18,6 +18,15 @@ def test_sealing_again_replaces_the_size() -> None:
     assert naming.sealed(once, 2).name == "writer.0000000007.2.seg"
 
 
+@pytest.mark.parametrize(
+    "name", ["notes.txt", "notes.seg", "a.b.seg", ".0000000001.seg", "a.0000000001.x.seg", "a.0000000001.1.2.seg"]
+)
+def test_any_other_name_is_no_segment(name: str) -> None:
+    assert not naming.is_segment(name)
+    assert naming.is_segment(naming.open_name("0f-1", 3))
+    assert naming.is_segment(naming.sealed(Path(naming.open_name("0f-1", 3)), 9).name)
+
+
 def test_any_other_name_is_refused() -> None:
     with pytest.raises(ValueError):
         naming.parsed("notes.txt")
