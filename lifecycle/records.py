@@ -1,6 +1,7 @@
 """The records that parts of the product hand each other. Times are microseconds since 1970, UTC."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from lifecycle.contract import Columns, Contract
@@ -51,6 +52,22 @@ class PredictionBatch:
     external_ids: list[str | None] | None = None
     subjects: list[str | None] | None = None
     sampling_rate: float = 1.0
+
+    def only(self, places: Sequence[int]) -> "PredictionBatch":
+        """The batch with the rows at `places` alone."""
+
+        def taken(values: Any) -> Any:
+            return [values[place] for place in places] if isinstance(values, list) else values[places]
+
+        return replace(
+            self,
+            ids=taken(self.ids),
+            columns={name: taken(values) for name, values in self.columns.items()},
+            predictions=taken(self.predictions),
+            probabilities={name: taken(values) for name, values in self.probabilities.items()},
+            external_ids=self.external_ids and taken(self.external_ids),
+            subjects=self.subjects and taken(self.subjects),
+        )
 
 
 @dataclass(frozen=True, slots=True)

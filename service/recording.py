@@ -5,13 +5,11 @@ of the event loop's time at most: after an attempt that failed slowly, the next 
 """
 
 import asyncio
-from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
-import numpy as np
 import structlog
 
 from lifecycle.errors import StoreUnavailable
@@ -180,17 +178,4 @@ def sampled(batch: PredictionBatch, rate: float) -> PredictionBatch:
     places = [index for index, identifier in enumerate(batch.ids) if int(identifier[-8:], 16) < bound]
     if len(places) == len(batch.ids):
         return replace(batch, sampling_rate=rate)
-    return replace(
-        batch,
-        ids=_taken(batch.ids, places),
-        columns={name: _taken(values, places) for name, values in batch.columns.items()},
-        predictions=_taken(batch.predictions, places),
-        probabilities={name: _taken(values, places) for name, values in batch.probabilities.items()},
-        external_ids=None if batch.external_ids is None else _taken(batch.external_ids, places),
-        subjects=None if batch.subjects is None else _taken(batch.subjects, places),
-        sampling_rate=rate,
-    )
-
-
-def _taken(values: Any, places: Sequence[int]) -> Any:
-    return values[places] if isinstance(values, np.ndarray) else [values[place] for place in places]
+    return replace(batch.only(places), sampling_rate=rate)

@@ -6,11 +6,8 @@ nobody can say, so an erasure takes them away with the subject's rows.
 
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import structlog
 
 from lifecycle.feature_log import frames
@@ -28,7 +25,7 @@ def rows_about(folder: Path, subject: str, files: FileSystem) -> Iterator[Predic
         for batch in _contents(folder / name, files).predictions:
             places = [place for place, whom in enumerate(batch.subjects or ()) if whom == subject]
             if places:
-                yield _only(batch, places)
+                yield batch.only(places)
 
 
 def forget(
@@ -78,22 +75,7 @@ def _others(batch: PredictionBatch, subject: str) -> PredictionBatch | None:
     if not subjects or subject not in subjects:
         return batch
     places = [place for place, whom in enumerate(subjects) if whom != subject]
-    return _only(batch, places) if places else None
-
-
-def _only(batch: PredictionBatch, places: list[int]) -> PredictionBatch:
-    def taken(values: Any) -> Any:
-        return values[places] if isinstance(values, np.ndarray) else [values[place] for place in places]
-
-    return replace(
-        batch,
-        ids=taken(batch.ids),
-        columns={name: taken(values) for name, values in batch.columns.items()},
-        predictions=taken(batch.predictions),
-        probabilities={name: taken(values) for name, values in batch.probabilities.items()},
-        external_ids=taken(batch.external_ids) if batch.external_ids else None,
-        subjects=taken(batch.subjects) if batch.subjects else None,
-    )
+    return batch.only(places) if places else None
 
 
 def _belongs(label: Label, ids: AbstractSet[str], external_ids: AbstractSet[str]) -> bool:
