@@ -86,6 +86,21 @@ def moments(series: pd.Series) -> pd.Series:
     return _in_one_notation(texts) if found is None else found
 
 
+def moments_where_readable(series: pd.Series) -> pd.Series:
+    """`moments`, but a text that is none in the notation of most of them is NaT.
+
+    Raises ProjectInvalid when no notation reads any, or when days and months cannot be told apart.
+    """
+    texts = as_text(series)
+    if pd.api.types.is_datetime64_any_dtype(series.dtype) or _is_date(series) or texts.isna().all():
+        return moments(series)
+    if bool((pd.to_numeric(texts, errors="coerce").notna() == texts.notna()).all()):
+        return moments(series)
+    read = [pd.to_datetime(texts, errors="coerce", utc=True, format=form) for form in ("ISO8601", *NOTATIONS)]
+    best = max(read, key=lambda found: int(found.notna().sum()))
+    return moments(series.where(best.notna())).astype(MOMENT) if bool(best.notna().any()) else moments(series)
+
+
 def kind_of(values: pd.Series) -> Kind:
     """The contract's kind for a canonical column."""
     if isinstance(values.dtype, pd.BooleanDtype):

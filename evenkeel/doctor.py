@@ -7,19 +7,26 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
 from evenkeel import show
 from lifecycle import models
+from lifecycle.clock import MICROSECONDS
 from lifecycle.config import load
+from lifecycle.contract import Contract
 from lifecycle.errors import EvenkeelError
 from lifecycle.feature_log.naming import SEALED, is_segment, parsed
 from lifecycle.feature_log.rows import decode
 from lifecycle.ledger.connect import wal_is_safe
 from lifecycle.project import Project
+from lifecycle.pseudonyms import Pseudonyms
 
 LOW_DISK_BYTES = 2**30
+FOLD_LEASE = "fold"
+SILENT_SECONDS = 300
+"""A fold reports every few seconds; after an erasure, or a merge of many files, it may take a minute or two."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +57,11 @@ def examine(path: Path, *, verify: bool = False) -> list[Finding]:
         return [Finding("configuration", "failed", str(error))]
     checks: dict[str, Callable[[Project], Finding]] = {
         "contract": _contract,
-        "ledger": _ledger,
+        "ledger": partial(_ledger, thorough=verify),
         "versions": _versions,
         "champion": _champion,
         "feature log": _feature_log,
+        "fold": _fold,
         "imports": _imports,
         "erasures": _erasures,
         "disk": _disk,
@@ -71,11 +79,22 @@ def _run(what: str, check: Callable[[Project], Finding], project: Project) -> Fi
 
 def _contract(project: Project) -> Finding:
     contract = project.contract()
+    _require_key(project, contract)
     return Finding("contract", "ok", f"{len(contract.columns)} features, target {contract.target.name!r}")
 
 
-def _ledger(project: Project) -> Finding:
+def _require_key(project: Project, contract: Contract) -> None:
+    if contract.needs_key:
+        Pseudonyms.read(project.path / project.config.feature_log.pseudonym_key, contract.key_check)
+
+
+def _ledger(project: Project, *, thorough: bool) -> Finding:
     project.ledger.pointer()
+    if problems := project.ledger.problems(thorough=thorough):
+        detail = (
+            f"SQLite finds it damaged ({'; '.join(problems)}); stop the project and restore the ledger from a backup"
+        )
+        return Finding("ledger", "failed", detail)
     if project.config.ledger.url.startswith("sqlite") and not wal_is_safe():
         detail = f"SQLite {sqlite3.sqlite_version} has the WAL-reset bug; the rollback journal is used, which is safe and slower"
         return Finding("ledger", "ok", detail)
@@ -100,23 +119,55 @@ def _champion(project: Project) -> Finding:
     version = project.ledger.version(number) if number is not None else None
     if version is None:
         return Finding("champion", "failed", "there is none; `evenkeel promote VERSION` makes one")
-    models.load(version, project.store)
+    _require_key(project, models.load(version, project.store).contract)
     return Finding("champion", "ok", f"version {number} loads and answers its golden rows")
 
 
 def _feature_log(project: Project) -> Finding:
     status = project.ledger.fold_status()
     rows = project.tables.row_count()
+    problems = []
     if status and status.quarantined_segments:
-        detail = f"{status.quarantined_segments} damaged segment(s) are set aside in {project.tables.quarantine}"
-        return Finding("feature log", "warning", detail)
-    return Finding("feature log", "ok", f"{rows} rows")
+        problems.append(
+            f"{status.quarantined_segments} damaged segment(s) are set aside in {project.tables.quarantine}"
+        )
+    if stray := _stray(project.tables.segments):
+        problems.append(f"{', '.join(stray)} in {project.tables.segments}: no segment, so never folded; move it away")
+    return Finding("feature log", "warning" if problems else "ok", "; ".join(problems) or f"{rows} rows")
+
+
+def _stray(folder: Path) -> list[str]:
+    """What is no segment; what is folded this moment is one."""
+    paths = sorted(folder.iterdir()) if folder.exists() else []
+    return [path.name for path in paths if not is_segment(path.name) or path.is_symlink() or path.is_dir()]
+
+
+def _fold(project: Project) -> Finding:
+    now, lease, status = project.clock.now(), project.ledger.lease(FOLD_LEASE), project.ledger.fold_status()
+    if lease is None or lease.expires_at <= now:
+        return Finding("fold", "ok", "nobody folds now")
+    if status and status.problem:
+        return Finding("fold", "warning", f"the last round had problems: {status.problem}")
+    if status and abs(now - status.at) < SILENT_SECONDS * MICROSECONDS:
+        return Finding("fold", "ok", f"{lease.holder} folds")
+    since = f"for {abs(now - status.at) // MICROSECONDS} s" if status else "so far"
+    detail = (
+        f"{lease.holder} holds the lease and has reported nothing {since}; unless it began this minute, read its log, and start "
+        "the project again"
+    )
+    return Finding("fold", "warning", detail)
 
 
 def _imports(project: Project) -> Finding:
     from lifecycle.feature_log.imports import Imports
 
-    left = Imports(project.tables.folder).unfinished()
+    area = Imports(project.tables.folder)
+    if area.set_aside():
+        return Finding("imports", "warning", area.decision())
+    if odd := area.odd():
+        detail = f"{', '.join(map(str, odd))}: put there by no import, so left alone; move it away"
+        return Finding("imports", "warning", detail)
+    left = area.unfinished()
     if left:
         detail = f"{len(left)} import(s) were cut short after they were decided; the next fold publishes the rest"
         return Finding("imports", "warning", detail)

@@ -13,7 +13,7 @@ from sqlalchemy import make_url
 
 from evenkeel import show
 from evenkeel.actions import person
-from lifecycle.errors import Conflict, ProjectInvalid
+from lifecycle.errors import Conflict, InputRejected, ProjectInvalid
 from lifecycle.feature_log.__main__ import run
 from lifecycle.feature_log.storage import ObjectStorage
 from lifecycle.feature_log.traces import Traces, search, search_storage
@@ -34,7 +34,14 @@ WORDS = {
 
 
 def run_erase(path: Path, subject: str, wait_seconds: float, *, as_json: bool) -> int:
-    """Erase, search, and print the proof; 1 when the search finds anything. Raises Conflict when it is not done in time."""
+    """Erase, search, and print the proof; 1 when the search finds anything.
+
+    Raises InputRejected when `subject` is blank, Conflict when it is not done in time.
+    """
+    if not subject.strip():
+        raise InputRejected(
+            "the subject is blank, which names nobody; say with --subject whom to erase, as callers name them"
+        )
     project = Project.open(path)
     token = _token(project, subject)
     asked = _ask(project, token)
@@ -51,12 +58,13 @@ def run_erase(path: Path, subject: str, wait_seconds: float, *, as_json: bool) -
 
 def _token(project: Project, subject: str) -> str:
     key = project.path / project.config.feature_log.pseudonym_key
-    if project.contract().subject is None and not key.exists():
+    contract = project.contract()
+    if contract.subject is None and not key.exists():
         raise ProjectInvalid(
             "the contract marks no column as the subject, so nothing that is recorded says whom it is about; "
             "mark one under `privacy` in the contract"
         )
-    return Pseudonyms.read(key).subject(subject)
+    return Pseudonyms.read(key, contract.key_check).subject(subject)
 
 
 def _ask(project: Project, token: str) -> Erasure:
@@ -142,8 +150,13 @@ def _facts(finished: Erasure, found: Traces) -> dict[str, object]:
 
 
 def _show(finished: Erasure, found: Traces) -> None:
-    removed = finished.proof["removed"].items()
-    show.table("erased", ("what", "count"), [(name.replace("_", " "), count) for name, count in removed])
+    removed = finished.proof["removed"]
+    show.table("erased", ("what", "count"), [(name.replace("_", " "), count) for name, count in removed.items()])
+    if not any(removed.values()):
+        show.line(
+            "nothing was recorded under this value before the request; check its spelling, unless it was erased before",
+            "yellow",
+        )
     show.line(f"searched {found.files} files with {found.bytes:,} bytes, unpacked where they are packed")
     if found.later:
         show.line(f"{len(found.later)} of them hold rows about the subject that were recorded since", "yellow")

@@ -91,6 +91,7 @@ def infer(source: pd.DataFrame, wishes: Wishes, pseudonyms: Pseudonyms | None = 
         id=wishes.id,
         segments=wishes.segments,
         privacy=_privacy(wishes),
+        key_check=pseudonyms.check if pseudonyms else None,
     )
     rows[LABEL] = stored_labels(target, labels)
     if wishes.subject and pseudonyms:

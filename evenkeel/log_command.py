@@ -44,9 +44,11 @@ def tail(
 
 @log.command("query")
 def query(
-    sql: Annotated[str, typer.Argument(help="One SELECT over predictions, labels and parked.")],
+    sql: Annotated[str, typer.Argument(help="One SELECT over predictions, labels, latest_labels and parked.")],
     project: ProjectOption = HERE,
-    as_csv: Annotated[bool, typer.Option("--csv", help="Print CSV.")] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="Print CSV, as is done when the output is no terminal.")
+    ] = False,
     trust: Annotated[
         bool, typer.Option("--trust", help="Do not verify the files first: faster, and damage may go unseen.")
     ] = False,

@@ -14,8 +14,7 @@ import pyarrow.parquet as pq
 from evenkeel.log_rows import write_csv, write_json_lines
 from lifecycle.clock import from_datetime
 from lifecycle.errors import InputRejected, ProjectInvalid
-from lifecycle.feature_log.placing import columns_of
-from lifecycle.feature_log.table import FEATURE, LABEL_COLUMNS, LogTables
+from lifecycle.feature_log.table import LogTables
 
 GROUP_ROWS = 2**16
 BEGINNING, END = 0, from_datetime(datetime.max.replace(tzinfo=UTC))
@@ -42,7 +41,7 @@ def export(tables: LogTables, file: Path, options: ExportOptions) -> int:
         raise ProjectInvalid(f"{file.name} says no format; end its name in {', '.join(FORMATS)}")
     if file.exists() and not options.force:
         raise ProjectInvalid(f"{file} is there already; name another file, or say --force to replace it")
-    columns = _columns(tables, options.columns)
+    columns = None if options.columns is None else tables.columns(options.columns)
     window = tables.window(options.start, options.end, columns, labels=options.labels)
     made = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     try:
@@ -66,20 +65,6 @@ def moment(text: str) -> int:
         raise InputRejected(
             f"{text[:60]!r} is no moment; write a day or a time as 2026-01-31 or 2026-01-31T14:05:00Z"
         ) from error
-
-
-def _columns(tables: LogTables, asked: Sequence[str] | None) -> list[str] | None:
-    if asked is None:
-        return None
-    names = tables.predictions.schema().names
-    found = []
-    for name in asked:
-        exact = next((place for place in (name, FEATURE + name) if columns_of(names, place)), None)
-        if exact is None:
-            known = [stored for stored in names if stored not in LABEL_COLUMNS]
-            raise InputRejected(f"the feature log has no column {name!r}; it has {', '.join(known)}")
-        found.append(exact)
-    return found
 
 
 def _large(batches: Iterable[pa.RecordBatch], schema: pa.Schema) -> Iterator[pa.RecordBatch]:

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from evenkeel.actions import person
-from evenkeel.column_types import as_text, moments
+from evenkeel.column_types import as_text, moments_where_readable
 from evenkeel.read_source import read_source
 from evenkeel.replay import check_columns
 from evenkeel.source_rows import request_labels, request_rows
@@ -307,17 +307,22 @@ def _optional(frame: pd.DataFrame, asked: str | None, usual: Sequence[str], opti
 
 
 def _moments(series: pd.Series, now: int) -> list[int | str]:
-    found = moments(series)
+    found = moments_where_readable(series)
     if not isinstance(found.dtype, pd.DatetimeTZDtype):
         raise ProjectInvalid(
             f"the time column {str(series.name)!r} holds numbers; write times as 2026-01-31T14:05:00, in UTC or with an offset"
         )
-    return [_moment(None if pd.isna(value) else from_datetime(value.to_pydatetime(warn=False)), now) for value in found]
+    return [
+        _unread(text) if pd.isna(value) else _moment(from_datetime(value.to_pydatetime(warn=False)), now)
+        for value, text in zip(found, as_text(series), strict=True)
+    ]
 
 
-def _moment(at: int | None, now: int) -> int | str:
-    if at is None:
-        return "is missing"
+def _unread(text: str | None) -> str:
+    return "is missing" if text is None else f"cannot be read as a time like the others ({text[:60]!r})"
+
+
+def _moment(at: int, now: int) -> int | str:
     if at > now:
         return "is in the future"
     return at if at >= 0 else "is before 1970"
@@ -337,7 +342,10 @@ def _versions(project: Project, frame: pd.DataFrame, version: int | None) -> lis
 def _answers(contract: Contract, frame: pd.DataFrame, column: str) -> Sequence[Scalar]:
     """The values of `column` as callers know labels."""
     alone = frame[[column]].rename(columns={column: contract.target.name})
-    return request_labels(contract, alone)
+    try:
+        return request_labels(contract, alone)
+    except ProjectInvalid:  # one cell unlike the others: each is read for itself, and the contract refuses the row
+        return _each(alone, lambda cell: request_labels(contract, cell))
 
 
 def _probabilities(contract: Contract, frame: pd.DataFrame) -> dict[str, Sequence[float]]:
@@ -352,7 +360,10 @@ def _probabilities(contract: Contract, frame: pd.DataFrame) -> dict[str, Sequenc
 
 def _rows(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows as a caller would send them, with the caller's own id and whom they are about."""
-    rows = request_rows(contract, frame)
+    try:
+        rows = request_rows(contract, frame)
+    except ProjectInvalid:  # as with answers
+        rows = _each(frame, lambda row: request_rows(contract, row))
     for name in dict.fromkeys(filter(None, (contract.id, contract.subject))):
         if name in frame.columns and name not in contract.names:
             for row, value in zip(rows, as_text(frame[name]), strict=True):
@@ -360,8 +371,14 @@ def _rows(contract: Contract, frame: pd.DataFrame) -> list[dict[str, Any]]:
     return rows
 
 
+def _each(frame: pd.DataFrame, read: Callable[[pd.DataFrame], Sequence[Any]]) -> list[Any]:
+    return [read(frame.iloc[[place]])[0] for place in range(len(frame))]
+
+
 def _pseudonyms(project: Project, contract: Contract) -> Pseudonyms | None:
-    return Pseudonyms.read(project.path / project.config.feature_log.pseudonym_key) if contract.needs_key else None
+    if not contract.needs_key:
+        return None
+    return Pseudonyms.read(project.path / project.config.feature_log.pseudonym_key, contract.key_check)
 
 
 def _writer(project: Project, folder: Path, files: FileSystem) -> SegmentWriter:

@@ -18,6 +18,7 @@ from evenkeel import show
 from evenkeel.log_rows import cell, write_csv, write_json_lines
 from lifecycle.errors import InputRejected
 from lifecycle.feature_log.delta import LogTable
+from lifecycle.feature_log.placing import columns_of
 from lifecycle.feature_log.table import LogTables
 from lifecycle.project import Project
 
@@ -26,19 +27,25 @@ LIMITS = "SET datafusion.runtime.memory_limit = '{memory}'", "SET datafusion.run
 """What a query may take. Nothing is put on disk in between: people's rows would lie there, and the engine sometimes waits for ever."""
 MOST_SHOWN = 100
 LONGEST_SENTENCE = 400
-SELECTS = re.compile(r"\s*(?:select|with)\b", re.IGNORECASE)
-"""How the engine's own parser knows a query; everything else that it takes writes, or changes what it sees."""
+SELECTS = re.compile(r"(?:\s|\(|--[^\r\n]*\r?\n|/\*(?:(?!/\*|\*/).)*\*/)*(?:select|with)\b", re.IGNORECASE | re.DOTALL)
+"""How the engine's own parser knows a query; everything else that it takes writes, or changes what it sees.
+
+A comment that others could read in another way, one within another or one that ends with half a line's end, makes it none.
+"""
+LATEST = """CREATE VIEW latest_labels AS SELECT {names} FROM (
+    SELECT *, row_number() OVER (PARTITION BY id ORDER BY {order}) AS place_by_time FROM labels
+) WHERE place_by_time = 1"""
 EXHAUSTED = "Resources exhausted", "Not enough memory", "during the spilling process"
 NO_TABLE = re.compile(r"table 'datafusion\.public\.(.*?)' not found")
 
 
 def run_query(path: Path, sql: str, *, as_json: bool, as_csv: bool, verified: bool) -> None:
-    """Print the rows of `sql`. Raises InputRejected when it is no query that can be answered."""
+    """Print the rows of `sql`, as CSV where nobody looks. Raises InputRejected when it is no query that can be answered."""
     tables = Project.open(path).tables
     schema, batches = query(tables, sql, verified=verified)
     if as_json:
         write_json_lines(batches, sys.stdout.buffer)
-    elif as_csv:
+    elif as_csv or not show.console.is_terminal:
         write_csv(schema, batches, sys.stdout.buffer)
     else:
         _show(schema, batches)
@@ -68,9 +75,23 @@ def query(
     with _refused(there):
         for limit in LIMITS:
             engine.execute(limit.format(memory=memory)).read_all()
+        if tables.labels.name in there:
+            engine.execute(_latest(tables.labels.schema().names)).read_all()
+            there.append("latest_labels")
         reader = engine.execute(sql)
         schema = pa.schema([_usual(field) for field in pa.schema(reader.schema)])
+    if not schema.names:
+        raise InputRejected(
+            "the query answers with no columns, as SELECT ... INTO does; leave INTO out, or name columns"
+        )
     return schema, _batches(reader, schema, there)
+
+
+def _latest(names: list[str]) -> str:
+    """The view of each prediction's label that was received last, in the order in which windows choose it."""
+    keys = ["received_at", "observed_at", *columns_of(names, "label")]
+    order = ", ".join(f'"{key}" DESC NULLS FIRST' for key in keys)
+    return LATEST.format(names=", ".join(f'"{name}"' for name in names), order=order)
 
 
 def _verify(table: LogTable) -> None:

@@ -296,7 +296,7 @@ def performance() -> list[Json]:
         ),
         graph(
             "Label coverage",
-            "Share of the newest labelled window's rows whose label has arrived.",
+            "Share of the newest judged window's rows whose label has arrived.",
             target(f"evenkeel_label_coverage_ratio{{{P}}}", "coverage"),
             size=(6, 8),
             unit="percentunit",

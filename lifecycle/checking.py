@@ -37,7 +37,9 @@ EXACT_NUMBER = 2**53
 """From here on a float no longer says which whole number was meant."""
 PSEUDONYM: Literal["pseudonym"] = "pseudonym"
 """The kind of a categorical field of which only pseudonyms are known: numbers are taken as the texts they are."""
+TEXTUAL = frozenset({"categorical", PSEUDONYM})
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+_HALVES = re.compile(r"[\ud800-\udfff]")
 ID_WORDS = f"a text of at most {LONGEST_ID} characters without control characters, or a number that is exact"
 
 
@@ -301,7 +303,8 @@ def _convert(field: Field, value: object) -> tuple[Any, str | None]:
         return None, NULL if value is None else MISSING
     converted = _CONVERTERS[field.kind](value)
     if converted is None:
-        return None, f"must be {_EXPECTED[field.kind]}, not {_described(value)}"
+        described = unfit(value) if field.kind in TEXTUAL else _described(value)
+        return None, f"must be {_EXPECTED[field.kind]}, not {described}"
     return converted, None
 
 
@@ -362,7 +365,7 @@ def id_texts(name: str, values: Sequence[Any] | npt.NDArray[Any]) -> list[str | 
         if value is not None and value != "":  # 0 is an id
             text = id_text(value)
             if text is None and len(problems) < MOST_PROBLEMS:
-                problems.append(Problem(index, name, f"must be {ID_WORDS}, not {_described(value)}"))
+                problems.append(Problem(index, name, f"must be {ID_WORDS}, not {unfit(value)}"))
         found.append(text)
     if problems:
         raise _rejected(problems, len(values))
@@ -399,6 +402,19 @@ _EXPECTED = {
     "datetime": "a date and time in ISO 8601",
     PSEUDONYM: f"a text of at most {LONGEST_TEXT} characters, or a number that is exact",
 }
+
+
+def unfit(value: object) -> str:
+    """As `_described`, and of a text, where one was asked for, what is wrong with it."""
+    if not isinstance(value, str):
+        return _described(value)
+    if not value:
+        return "an empty one"
+    if len(value) > LONGEST_ID:
+        return f"one of {len(value)} characters"
+    if _HALVES.search(value):
+        return "one with half of a surrogate pair, which is no character"
+    return "one with control characters"
 
 
 def _described(value: object) -> str:

@@ -3,8 +3,13 @@
 import threading
 import time
 from datetime import UTC, datetime
+from typing import Protocol
 
 MICROSECONDS = 1_000_000
+
+
+class _Now(Protocol):
+    def now(self) -> int: ...
 
 
 class SystemClock:
@@ -32,6 +37,22 @@ class ManualClock:
 
     def advance(self, seconds: float) -> None:
         self.at += int(seconds * MICROSECONDS)
+
+
+class Rest:
+    """A pause between two looks at something: over when its time has passed, or the clock was set back to before it began."""
+
+    def __init__(self, clock: _Now) -> None:
+        self._clock = clock
+        self._from = self._until = 0
+
+    @property
+    def is_over(self) -> bool:
+        return not self._from <= self._clock.now() < self._until
+
+    def begin(self, microseconds: int) -> None:
+        self._from = self._clock.now()
+        self._until = self._from + microseconds
 
 
 def to_datetime(microseconds: int) -> datetime:

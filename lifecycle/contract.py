@@ -80,7 +80,8 @@ class Contract(BaseModel):
     """The whole promise: columns in order, target, what was set aside, and what must not be kept as it was sent.
 
     `id` names the column of the callers' own ids. `privacy` says how columns are treated, features and those set aside;
-    of the latter only the id and the subject are ever recorded, so to mark another is harmless.
+    of the latter only the id and the subject are ever recorded, so to mark another is harmless. `key_check` tells the key of
+    its pseudonyms from any other (`Pseudonyms.check`).
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -92,6 +93,7 @@ class Contract(BaseModel):
     id: str | None = None
     segments: tuple[str, ...] = Field(default=())
     privacy: dict[str, Treatment] = Field(default_factory=dict)
+    key_check: str | None = None
 
     @model_validator(mode="after")
     def _treatments_that_can_be_kept(self) -> "Contract":

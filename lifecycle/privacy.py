@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from lifecycle.checking import ID_WORDS, id_text, id_texts
+from lifecycle.checking import ID_WORDS, id_text, id_texts, unfit
 from lifecycle.contract import Columns, Contract
 from lifecycle.errors import InputRejected
 from lifecycle.pseudonyms import Pseudonyms
@@ -62,7 +62,7 @@ class PrivacyRules:
             raise InputRejected("the model's contract names no id column, so a label needs the id of its prediction")
         text = id_text(value)
         if text is None:
-            raise InputRejected(f"external_id must be {ID_WORDS}")
+            raise InputRejected(f"external_id must be {ID_WORDS}, not {unfit(value)}")
         return self._pseudonyms.of(text) if self._pseudonyms and contract.hides_id else text
 
     def recorded(self, batch: PredictionBatch, marks: Marks) -> PredictionBatch:

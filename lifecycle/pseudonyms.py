@@ -17,7 +17,7 @@ PREFIX = "p_"
 KEY_BYTES, DIGEST_BYTES = 32, 16
 CHECK_DIGITS = 8
 FORM = re.compile(rf"{PREFIX}[0-9a-f]{{{2 * DIGEST_BYTES}}}")
-_VALUE, _SUBJECT = b"value", b"subject"
+_VALUE, _SUBJECT, _CHECK = b"value", b"subject", b"check"
 
 
 class Pseudonyms:
@@ -32,10 +32,12 @@ class Pseudonyms:
             raise ValueError(f"a key of pseudonyms has {KEY_BYTES} bytes, not {len(key)}")
         self._value = blake2b(key=key, digest_size=DIGEST_BYTES, person=_VALUE)
         self._subject = blake2b(key=key, digest_size=DIGEST_BYTES, person=_SUBJECT)
+        self.check = blake2b(key=key, digest_size=DIGEST_BYTES, person=_CHECK).hexdigest()
+        """Tells this key from every other, and tells nothing about it: a contract keeps it."""
 
     @classmethod
-    def read(cls, path: Path) -> "Pseudonyms":
-        """Those of the key in `path`. Raises ProjectInvalid when there is none, or it is no key."""
+    def read(cls, path: Path, check: str | None = None) -> "Pseudonyms":
+        """Those of the key in `path`. Raises ProjectInvalid when there is none, it is no key, or not the one of `check`."""
         try:
             text = path.read_text(encoding="ascii")
         except FileNotFoundError as error:
@@ -48,13 +50,15 @@ class Pseudonyms:
                 f"the key of pseudonyms at {path} cannot be read ({type(error).__name__}); correct its permissions, or "
                 "restore it from its copy"
             ) from error
-        key, _, check = text.strip().partition(" ")
-        if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", key) or check != _check(key):
+        key, _, digits = text.strip().partition(" ")
+        if not re.fullmatch(rf"[0-9a-f]{{{2 * KEY_BYTES}}}", key) or digits != _check(key):
             raise ProjectInvalid(
                 f"{path} does not hold a key of pseudonyms as it was made, {2 * KEY_BYTES} hexadecimal digits and the first "
                 f"{CHECK_DIGITS} of their SHA-256; restore it from its copy"
             )
-        return cls(bytes.fromhex(key))
+        found = cls(bytes.fromhex(key))
+        found.require(check)
+        return found
 
     @classmethod
     def ensure(cls, path: Path) -> "Pseudonyms":
@@ -74,6 +78,14 @@ class Pseudonyms:
         finally:
             made.unlink()
         return cls.read(path)
+
+    def require(self, check: str | None) -> None:
+        """Raises ProjectInvalid unless `check`, a contract's `key_check`, is of this key; a contract without one takes any."""
+        if check not in (None, self.check):
+            raise ProjectInvalid(
+                "the key of pseudonyms is not the one that the contract was made with, under which everything was recorded; "
+                "restore the file that [feature_log] pseudonym_key names from its copy"
+            )
 
     def of(self, text: str) -> str:
         """What stands for `text`, a value of a feature or a caller's own id."""

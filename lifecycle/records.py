@@ -233,7 +233,7 @@ class FoldStatus:
     """What the folder last saw: everything recorded before `watermark` is in the table.
 
     `parked_labels` wait for their prediction; `orphaned_labels` were given up, and `corrupt_frames` could not be read, each
-    counted since the project was made.
+    counted since the project was made. `problem` is what could not be done at the last look.
     """
 
     watermark: int
@@ -246,6 +246,7 @@ class FoldStatus:
     corrupt_frames: int = 0
     parked_labels: int = 0
     orphaned_labels: int = 0
+    problem: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,6 +207,8 @@ def _of_log(facts: Facts) -> list[Condition]:
             f"{fold.quarantined_segments} damaged segments were put aside in the feature log's quarantine folder, and "
             f"{fold.corrupt_frames} of all their records could not be read; look at them, then move them away"
         )
+    if fold.problem:
+        evidence.append(f"the fold is hindered: {fold.problem}")
     if facts.now - fold.at > SILENT_SECONDS * MICROSECONDS:
         evidence.append(f"the fold has not reported since {to_text(fold.at)}; start it with `evenkeel up`")
     elif facts.now - fold.watermark > LAG_SECONDS * MICROSECONDS:

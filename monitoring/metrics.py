@@ -33,6 +33,7 @@ class LedgerCollector(Collector):
         yield from self._windows(self._ledger.latest(1))
         yield from _scores(told)
         yield from _performance(told)
+        yield from _coverage(told)
         yield from self._alerts()
         yield from self._runs()
         yield from self._log()
@@ -117,6 +118,11 @@ def last_labelled(history: list[Verdict]) -> Verdict | None:
     return next((verdict for verdict in history if verdict.performance and verdict.performance.rows), None)
 
 
+def last_covered(history: list[Verdict]) -> Verdict | None:
+    """The newest of these judged verdicts that has rows whose labels were looked for, whether or not there were any."""
+    return next((verdict for verdict in history if verdict.rows and verdict.performance), None)
+
+
 def _scores(history: list[Verdict]) -> Iterator[Metric]:
     verdict = last_scored(history)
     if verdict is None:
@@ -139,10 +145,17 @@ def _performance(history: list[Verdict]) -> Iterator[Metric]:
         return
     found = verdict.performance
     yield _gauge("performance_loss", "Mean loss over the newest labelled window.", found.metrics["loss"])
-    yield _gauge("label_coverage_ratio", "Share of the newest labelled window that has labels.", found.coverage)
     if "threshold" in found.reference:
         yield _gauge("performance_reference_loss", "The champion's loss on its hold-out.", found.reference["loss"])
         yield _gauge("performance_threshold", "Largest tolerated mean loss.", found.reference["threshold"])
+
+
+def _coverage(history: list[Verdict]) -> Iterator[Metric]:
+    verdict = last_covered(history)
+    if verdict is None or verdict.performance is None:
+        return
+    told = "Share of the newest judged window with rows that has labels; 0 when none has arrived."
+    yield _gauge("label_coverage_ratio", told, verdict.performance.coverage)
 
 
 def _gauge(name: str, documentation: str, value: float) -> Metric:

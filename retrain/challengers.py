@@ -57,7 +57,7 @@ def split(snapshot: Snapshot, rows: pd.DataFrame, champion: ModelVersion, holdou
 
 
 def windows(origin: pd.DataFrame, rows: Rows) -> dict[str, pd.DataFrame]:
-    """The training windows by name; `origin` are the rows that version 1 was trained on."""
+    """The training windows by name; `origin` are the rows that the first version with these columns was trained on."""
     everything = pd.concat([origin, rows.history, rows.fresh], ignore_index=True)
     found = {"everything": everything}
     found |= {name: everything.tail(len(everything) // part) for name, part in NEWEST.items()}

@@ -13,7 +13,7 @@ import structlog
 from lifecycle import models, promotion, versions
 from lifecycle.config import Config
 from lifecycle.contract import Contract
-from lifecycle.errors import Conflict, EvenkeelError, ProjectInvalid
+from lifecycle.errors import ArtefactRejected, Conflict, EvenkeelError, ProjectInvalid
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.measures import gate_losses, trivial_prediction
@@ -25,9 +25,17 @@ from retrain.lease import RetrainLease
 from retrain.trainer import FileTrainer
 
 ACTOR = "retrain"
-FIRST = 1
+EVERYTHING = 1_000_000
 ENDED = ("promoted", "refused", "failed")
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Kin:
+    """Of the versions that have answered: the `first` with today's columns, and the `others`, which have other columns."""
+
+    first: ModelVersion
+    others: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -62,7 +70,10 @@ class Job:
             try:
                 run = self._carry_out(run, lease)
             except EvenkeelError as error:
-                run = replace(run, state="failed", decision={"outcome": "failed", "reasons": [str(error)]})
+                run = _failed(run, str(error))
+            except Exception as error:
+                log.exception("retrain_broke_down")
+                run = _failed(run, f"the retrain broke down ({type(error).__name__}); look at the log of the retrain")
             self._require_own(run)
             run = replace(run, finished_at=self.clock.now())
             self.ledger.save_run(run)
@@ -74,7 +85,8 @@ class Job:
             return replace(run, state="promoted", challenger=already.number, decision=already.lineage["decision"])
         generation = self.ledger.pointer().generation
         champion = self._champion()
-        rows = self._rows(champion)
+        kin = self._kin(champion)
+        rows = self._rows(champion, kin)
         run = replace(run, snapshot=rows.snapshot.describe())
         if found := self._findings(champion, rows):
             return replace(
@@ -83,7 +95,7 @@ class Job:
         trained = challengers.train_all(
             self.contract,
             self.trainer,
-            challengers.windows(self._origin(champion), rows),
+            challengers.windows(self._origin(kin), rows),
             rows,
             champion=champion.number,
             seed=self.config.model.seed,
@@ -143,15 +155,31 @@ class Job:
                 f"{self.config.contract.file}, or make a new project with `evenkeel init`"
             )
 
-    def _rows(self, champion: ModelVersion) -> challengers.Rows:
+    def _kin(self, champion: ModelVersion) -> Kin:
+        """The versions that have answered, told apart by whether today's columns are those they learnt."""
+        numbers = {champion.number, *(move.version for move in self.ledger.moves(EVERYTHING))}
+        answered = [version for version in self.ledger.versions() if version.number in numbers]
+        alike = [version for version in answered if version == champion or self._has_todays_columns(version)]
+        others = {version.number for version in answered} - {version.number for version in alike}
+        return Kin(min(alike, key=lambda version: version.number), tuple(sorted(others)))
+
+    def _has_todays_columns(self, version: ModelVersion) -> bool:
+        try:
+            return _as_learnt(versions.load_contract(version, self.store)) == _as_learnt(self.contract)
+        except ArtefactRejected as error:
+            log.warning("version_left_out", version=version.number, reason=str(error))
+            return False  # nobody can tell any more what its rows hold
+
+    def _rows(self, champion: ModelVersion, kin: Kin) -> challengers.Rows:
         section, status = self.config.retrain, self.ledger.fold_status()
         taken, rows = snapshot.take(
             self.tables,
             self.contract,
-            start=min(version.created_at for version in self.ledger.versions()),
+            start=kin.first.created_at,
             end=self._judged_until(),
             verdicts=self.ledger.windows_in("data_quality"),
             most_rows=section.history_rows,
+            others=kin.others,
             watermark=status.watermark if status else None,
         )
         return challengers.split(taken, rows, champion, section.holdout_share)
@@ -171,9 +199,9 @@ class Job:
             self.config.monitoring,
         )
 
-    def _origin(self, champion: ModelVersion) -> pd.DataFrame:
-        """The rows that version 1 was trained on; the champion's when there is no version 1."""
-        first = versions.load_reference(self.ledger.version(FIRST) or champion, self.store)
+    def _origin(self, kin: Kin) -> pd.DataFrame:
+        """The rows that the first version with today's columns was trained on."""
+        first = versions.load_reference(kin.first, self.store)
         return first[[*self.contract.names, LABEL, *(name for name in [SUBJECT] if name in first)]]
 
     def _gate(
@@ -212,6 +240,10 @@ class Job:
         candidate = replace(chosen.candidate, lineage=lineage)
         section = self.config.model
         return versions.register(candidate, self.store, self.ledger, self.clock, section.artefact, section.runtime)
+
+
+def _failed(run: RetrainRun, reason: str) -> RetrainRun:
+    return replace(run, state="failed", decision={"outcome": "failed", "reasons": [reason]})
 
 
 def _as_learnt(contract: Contract) -> set[tuple[str, str, bool]]:

@@ -2,7 +2,8 @@
 
 It is a range of time, a moment up to which labels count, and a digest of the rows: the log only grows behind its watermark, so
 the same three name the same rows, and the digest says so if an erasure or retention took some away. Rows of windows that were
-judged `data_quality` are left out: breakage is not drift, and nothing is learnt from it.
+judged `data_quality` are left out: breakage is not drift, and nothing is learnt from it. So are those that were answered by
+versions with other columns.
 """
 
 from collections import deque
@@ -30,7 +31,7 @@ AT = "__at__"
 class Snapshot:
     """Which rows: [`start`, `end`) of the feature log without the `excluded` windows, with labels received before `until`.
 
-    `digest` is that of the newest `rows` of them.
+    None was answered by a version in `others`. `digest` is that of the newest `rows` of them.
     """
 
     start: int
@@ -39,6 +40,7 @@ class Snapshot:
     rows: int
     digest: str
     excluded: tuple[tuple[int, int], ...] = ()
+    others: tuple[int, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         return {"kind": "feature_log", **asdict(self)}
@@ -53,6 +55,7 @@ def take(
     verdicts: Sequence[Verdict],
     most_rows: int,
     watermark: int | None = None,
+    others: tuple[int, ...] = (),
 ) -> tuple[Snapshot, pd.DataFrame]:
     """Freeze the labelled rows of [`start`, `end`), the newest `most_rows` of them, in order of time.
 
@@ -62,20 +65,21 @@ def take(
     """
     until = end if watermark is None else watermark
     last = max(start, min(end, until))
-    wanted = ["id", "at", "subject", *(FEATURE + name for name in contract.names)]
+    wanted = ["id", "at", "subject", "version", *(FEATURE + name for name in contract.names)]
     excluded = tuple((item.start, item.end) for item in verdicts if item.state == "data_quality")
     window = tables.window(start, last, wanted, labels=True, until=until)
-    rows = _frame(_newest(_labelled(window, contract, excluded), most_rows), contract, most_rows)
-    return Snapshot(start, last, until, len(rows), row_digest(rows), excluded), rows
+    rows = _frame(_newest(_labelled(window, contract, excluded, others), most_rows), contract, most_rows)
+    return Snapshot(start, last, until, len(rows), row_digest(rows), excluded, others), rows
 
 
 def _labelled(
-    window: pa.RecordBatchReader, contract: Contract, excluded: Sequence[tuple[int, int]]
+    window: pa.RecordBatchReader, contract: Contract, excluded: Sequence[tuple[int, int]], others: Sequence[int]
 ) -> Iterator[pa.RecordBatch]:
-    """The rows of each batch that have a label of the contract's kind and lie in no excluded window."""
+    """The rows of each batch that have a label of the contract's kind, lie in no excluded window and are no other version's."""
+    strangers = pa.array(others, pa.int64())
     label = column_of(window.schema, "label", _label_kind(contract))
     for batch in window if label else ():
-        keep = pc.is_valid(batch[label])
+        keep = pc.and_not(pc.is_valid(batch[label]), pc.is_in(batch["version"], strangers))
         for first, last in excluded:
             inside = pc.and_(
                 pc.greater_equal(batch["at"], pa.scalar(first, MOMENT)), pc.less(batch["at"], pa.scalar(last, MOMENT))

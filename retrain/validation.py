@@ -37,7 +37,8 @@ def _not_kept(contract: Contract) -> str:
     names = ", ".join(map(repr, contract.dropped))
     return (
         f"the feature log does not keep {names}, as the contract's privacy says (drop), so nothing can learn from it; "
-        "pseudonymise what is a category, make a project without the column (`evenkeel init --drop`), or train from a file"
+        "make the project anew with `evenkeel init`, and there set the column aside (--drop), pseudonymise it if it is a "
+        "category, or let the log keep it"
     )
 
 

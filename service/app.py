@@ -113,9 +113,8 @@ class Parts:
     def keys(self) -> KeyCheck | None:
         return KeyCheck(self.keyring, self.project.clock) if is_keyed(os.environ) else None
 
-    @cached_property
     def pseudonyms(self) -> Pseudonyms:
-        """Raises ProjectInvalid as long as there is no key."""
+        """Read anew each time, so that a key that is restored counts. Raises ProjectInvalid as long as there is none."""
         return Pseudonyms.read(self.project.path / self.project.config.feature_log.pseudonym_key)
 
     @cached_property
@@ -133,7 +132,7 @@ class Parts:
                 service.body_limit_bytes, service.rows_limit, service.waiting_limit, service.deadline_seconds
             ),
             sampling_rate=config.feature_log.sampling_rate,
-            pseudonyms=lambda: self.pseudonyms,
+            pseudonyms=self.pseudonyms,
         )
 
     @cached_property

@@ -17,8 +17,9 @@ ID, EXTERNAL_ID = "id", "external_id"
 
 @dataclass(frozen=True)
 class Rejection:
-    """A label that was not taken, and why. An id is repeated only where it could have been one."""
+    """A label that was not taken: its place in the request, from 0, and why. An id is repeated only where it could be one."""
 
+    place: int
     id: str | None
     reason: str
     external_id: str | None = None
@@ -26,49 +27,50 @@ class Rejection:
 
 @dataclass(frozen=True)
 class LabelReader:
-    """Reads the labels of one request, received `now` (microseconds since 1970)."""
+    """Reads the labels of one request, received `now` (microseconds since 1970).
+
+    Each counts as received as many microseconds later as is its place, so that of two for one prediction the later wins.
+    """
 
     live: Live
     rules: PrivacyRules
     now: int
     key_id: str | None
 
-    def read(self, item: object) -> Label | Rejection:
+    def read(self, place: int, item: object) -> Label | Rejection:
         """`{"id" or "external_id", "label", "observed_at"?}` as it is recorded, or why not."""
         if not isinstance(item, dict):
-            return Rejection(None, "is not an object with id and label")
+            return Rejection(place, None, "is not an object with id and label")
         named = [name for name in (ID, EXTERNAL_ID) if item.get(name) is not None]
         if len(named) > 1:
-            return Rejection(None, "has both id and external_id; send the one that you know the prediction by")
+            return Rejection(place, None, "has both id and external_id; send the one that you know the prediction by")
         identifier = external = said = None
         if named == [EXTERNAL_ID]:
             try:
                 external = self.rules.external_id(item[EXTERNAL_ID])
             except InputRejected as error:
-                return Rejection(None, str(error))
+                return Rejection(place, None, str(error))
             said = str(item[EXTERNAL_ID])
         else:
             identifier = item.get(ID)
-            if not isinstance(identifier, str) or not _could_be_ours(identifier, self.live.since, self.now):
-                return Rejection(None, "id is not the id of a prediction")
+            if not isinstance(identifier, str) or not _could_be_ours(identifier, self.now):
+                return Rejection(place, None, "id is not the id of a prediction")
         if "label" not in item:
-            return Rejection(identifier, "has no label", said)
+            return Rejection(place, identifier, "has no label", said)
         try:
             observed = _moment(item.get("observed_at"), self.now)
             stored = self.live.model.contract.label(item["label"])
         except InputRejected as error:
-            return Rejection(identifier, str(error), said)
-        return Label(identifier, stored, observed, self.now, self.key_id, external)
+            return Rejection(place, identifier, str(error), said)
+        return Label(identifier, stored, observed, self.now + place, self.key_id, external)
 
 
-def _could_be_ours(identifier: str, since: int, now: int) -> bool:
-    """Whether a prediction may have this id: made after the first version, and not in a time yet to come.
+def _could_be_ours(identifier: str, now: int) -> bool:
+    """Whether a prediction may have this id: any but one of a time yet to come.
 
-    Each day of an id is a folder of the table, so days that nobody has lived through are not a caller's to invent.
+    Imported predictions may be of any day, long before the project began. Days that have none get no folder from a label.
     """
-    if not is_uuid7(identifier):
-        return False
-    return since // 1000 - SLACK_MILLISECONDS <= milliseconds_of(identifier) <= now // 1000 + SLACK_MILLISECONDS
+    return is_uuid7(identifier) and milliseconds_of(identifier) <= now // 1000 + SLACK_MILLISECONDS
 
 
 def _moment(value: object, now: int) -> int:

@@ -39,8 +39,6 @@ class Live:
     model: models.Model
     generation: int
     registered: ModelVersion
-    since: int
-    """When the first version was made: there are no predictions, so no labels, from before."""
 
     @property
     def version(self) -> int:
@@ -172,8 +170,7 @@ class Follower:
         registered = self._ledger.version(number)
         assert registered is not None, "a version that was loaded is registered"
         first = self.live is None
-        since = min(version.created_at for version in self._ledger.versions())
-        self.live = Live(model, generation, registered, since)
+        self.live = Live(model, generation, registered)
         self._staged = None
         self._swapped_at = self._clock.now()
         self._metrics.serves(number)

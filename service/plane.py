@@ -234,7 +234,7 @@ class DataPlane:
             message = f"a request takes at most {self.limits.rows} labels, not {len(labels)}; send several"
             raise Refused(413, "too_large", message)
         reader = LabelReader(live, self._rules(live.model.contract), self._clock.now(), request.key_id)
-        taken = [reader.read(item) for item in labels]
+        taken = [reader.read(place, item) for place, item in enumerate(labels)]
         accepted = [item for item in taken if isinstance(item, Label)]
         rejected = [item for item in taken if isinstance(item, Rejection)]
         if accepted:
@@ -249,6 +249,8 @@ class DataPlane:
         if known is None or known[0] is not contract:
             try:
                 pseudonyms = self._pseudonyms() if contract.needs_key else None
+                if pseudonyms is not None:
+                    pseudonyms.require(contract.key_check)
             except ProjectInvalid as error:
                 raise ModelUnavailable(f"the model's contract asks for pseudonyms, but {error}") from error
             known = self._known_rules = (contract, PrivacyRules(contract, pseudonyms))

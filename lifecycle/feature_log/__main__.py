@@ -4,6 +4,8 @@ import argparse
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -43,41 +45,65 @@ def run(project: Project, stop: threading.Event) -> None:
     holder = uuid7()
     renewal = threading.Thread(target=_keep_lease, args=(project, holder, stop), name="lease", daemon=True)
     renewal.start()
-    folder: Folder | None = None
-    eraser: Eraser | None = None
-    retention = Retention(project.tables, project.clock, project.config.feature_log.retention_days)
-    while not project.clock.wait(stop, 0 if folder and folder.behind else project.config.feature_log.fold_seconds):
+    rounds: _Rounds | None = None
+    waits = False
+    while not project.clock.wait(stop, 0 if rounds and rounds.behind else project.config.feature_log.fold_seconds):
         try:
-            if not _held(project, holder):
-                folder = None  # another one may fold now, so what this one remembers is not to be relied upon
+            if _held(project, holder):
+                rounds, waits = rounds or _Rounds(project, holder), False
+                rounds.next()
                 continue
-            folder = folder or _folder(project, holder)
-            Imports(project.tables.folder).settle(project.ledger)
-            status = folder.fold()
-            project.ledger.save_fold(status)
-            tidy(project.tables, project.clock, project.config.feature_log)
-            eraser = eraser or _eraser(project, holder)
-            eraser.step(status.watermark)
-            retention.step()
+            if not waits:
+                log.info("fold_waits_for_lease", lease=str(project.ledger.lease(LEASE)))
+            # Another one may fold now, so what this one remembers is not to be relied upon.
+            rounds, waits = None, True
         except TRANSIENT as error:
             log.error("fold_failed", error=str(error))  # the segments stay where they are; the next round tries again
     renewal.join()
     project.ledger.release(LEASE, holder)
 
 
-def _folder(project: Project, holder: str) -> Folder:
-    return Folder(
-        project.tables,
-        project.clock,
-        parking_hours=project.config.feature_log.parking_hours,
-        before=project.ledger.fold_status(),
-        held=lambda: _held(project, holder),
-    )
+class _Rounds:
+    """What one process does round after round while it holds the lease; no part of it keeps another from its turn."""
 
+    def __init__(self, project: Project, holder: str) -> None:
+        held = partial(_held, project, holder)
+        section = project.config.feature_log
+        tables, clock = project.tables, project.clock
+        self._ledger = project.ledger
+        self._folder = Folder(
+            tables, clock, parking_hours=section.parking_hours, before=project.ledger.fold_status(), held=held
+        )
+        self._imports = Imports(tables.folder)
+        self._eraser = Eraser(tables, project.store, project.ledger, project.reports, clock, held=held)
+        self._retention = Retention(tables, clock, section.retention_days)
+        self._tidy = partial(tidy, tables, clock, section, held=held)
+        self._problems: list[str] = []
 
-def _eraser(project: Project, holder: str) -> Eraser:
-    held = partial(_held, project, holder)
-    return Eraser(project.tables, project.store, project.ledger, project.reports, project.clock, held=held)
+    @property
+    def behind(self) -> bool:
+        """Whether there is more to fold at once."""
+        return self._folder.behind
+
+    def next(self) -> None:
+        """Fold and report, then do what else is due. What failed is in the next report."""
+        before, self._problems = self._problems, []
+        self._try("imports", lambda: self._imports.settle(self._ledger))
+        status = self._folder.fold()
+        problems = [problem for problem in (status.problem, *before) if problem]
+        if self._imports.set_aside():
+            problems.append(self._imports.decision())
+        self._ledger.save_fold(replace(status, problem="; ".join(problems) or None))
+        self._try("tidy", self._tidy)
+        self._try("erasure", lambda: self._eraser.step(status.watermark))
+        self._try("retention", self._retention.step)
+
+    def _try(self, what: str, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except TRANSIENT as error:
+            self._problems.append(f"{what}: {error}")
+            log.error("fold_step_failed", step=what, error=str(error))
 
 
 def _held(project: Project, holder: str) -> bool:

@@ -2,17 +2,21 @@
 
 Files merge with others of about their size, and those of a day that is over once more, so a row is rewritten a handful of times
 in its life. All of it can be cut short anywhere: a merge is one commit, and what it leaves behind is deleted by a later look.
+What cannot be done hinders nothing else: not the other tables, nor the other files of one of which some are damaged.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
+import pyarrow as pa
 import structlog
 
 from lifecycle.clock import MICROSECONDS, to_datetime
 from lifecycle.config import FeatureLogSection
+from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.feature_log.delta import DataFile, LogTable, State
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ports import Clock
@@ -37,47 +41,93 @@ class _Seen:
     checkpoint: int | None = None
     looked_at: int | None = None
     unnamed: dict[str, int] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    """Paths of files that could not be merged. Each is tried again after a day, should it have been the disk and not the file."""
+    unreadable_on: str = ""
 
 
 _seen: WeakKeyDictionary[LogTable, _Seen] = WeakKeyDictionary()
 
 
-def tidy(tables: LogTables, clock: Clock, settings: FeatureLogSection) -> int:
+def tidy(
+    tables: LogTables, clock: Clock, settings: FeatureLogSection, *, held: Callable[[], bool] = lambda: True
+) -> int:
     """Do what is due, at most one merge per table, so that folding is not held up; returns how many were made.
 
-    The caller holds the fold's lease. Raises StoreUnavailable; nothing is lost by it, and the next call goes on.
+    The caller holds the fold's lease; `held` says whether it still does, and is asked before each merge. Raises Conflict when it
+    does not, or another process was at work, and StoreUnavailable once all else is done; nothing is lost by either, and the next
+    call goes on.
     """
-    return sum(_tidy(table, clock, settings) for table in tables.all)
+    failures: list[StoreUnavailable] = []
+    merges = sum([_tidy(table, clock, settings, held, failures) for table in tables.all])
+    if failures:
+        raise StoreUnavailable("; ".join(dict.fromkeys(map(str, failures)))) from failures[0]
+    return merges
 
 
-def _tidy(table: LogTable, clock: Clock, settings: FeatureLogSection) -> bool:
-    version = table.version()
+def _tidy(
+    table: LogTable,
+    clock: Clock,
+    settings: FeatureLogSection,
+    held: Callable[[], bool],
+    failures: list[StoreUnavailable],
+) -> bool:
+    version, merged = None, False
+    with _noted(failures):
+        version = table.version()
     if version is None:
         return False
     seen = _seen.setdefault(table, _Seen())
     now = clock.now()
-    merged = _merge_next(table, seen, version, to_datetime(now).date().isoformat(), settings)
-    _checkpoint(table, seen, version)
-    _vacuum(table, seen, now, int(settings.vacuum_minutes * 60 * MICROSECONDS), due=merged)
+    with _noted(failures):
+        merged = _merge_next(table, seen, version, to_datetime(now).date().isoformat(), settings, held)
+    with _noted(failures):
+        _checkpoint(table, seen, version)
+    with _noted(failures):
+        _vacuum(table, seen, now, int(settings.vacuum_minutes * 60 * MICROSECONDS), due=merged)
     return merged
 
 
-def _merge_next(table: LogTable, seen: _Seen, version: int, today: str, settings: FeatureLogSection) -> bool:
+@contextmanager
+def _noted(failures: list[StoreUnavailable]) -> Iterator[None]:
+    """Keep what the block could not do until the rest is done."""
+    try:
+        yield
+    except StoreUnavailable as error:
+        failures.append(error)
+
+
+def _merge_next(
+    table: LogTable, seen: _Seen, version: int, today: str, settings: FeatureLogSection, held: Callable[[], bool]
+) -> bool:
     if (version, today) == (seen.version, seen.swept):
         return False
+    if today != seen.unreadable_on:
+        seen.unreadable, seen.unreadable_on = set(), today
     state = table.state()
     if state is None:
         return False
-    small = [file for file in state.files if file.bytes < settings.file_bytes and file.rows < table.file_rows]
+    while chosen := _due(table, state, seen, today, settings):
+        if not held():
+            raise Conflict("the lease of the fold is held elsewhere; merging goes on once this process has it again")
+        if _merge(table, state, chosen, seen):
+            return True
+    seen.version = state.version
+    return False
+
+
+def _due(table: LogTable, state: State, seen: _Seen, today: str, settings: FeatureLogSection) -> Sequence[DataFile]:
+    """The files that are to be merged next; none when there is nothing to do."""
+    small = [
+        file
+        for file in state.files
+        if file.bytes < settings.file_bytes and file.rows < table.file_rows and file.path not in seen.unreadable
+    ]
     chosen = _alike(small, settings.compact_files)
     if not chosen and today != seen.swept:
         chosen = _over(small, today)
         seen.swept = seen.swept if chosen else today
-    if chosen:
-        _merge(table, state, _in_one_go(chosen))
-    else:
-        seen.version = state.version
-    return bool(chosen)
+    return _in_one_go(chosen) if chosen else ()
 
 
 def _alike(files: Iterable[DataFile], enough: int) -> Sequence[DataFile]:
@@ -116,15 +166,51 @@ def _in_one_go(files: Sequence[DataFile]) -> Sequence[DataFile]:
     return chosen
 
 
-def _merge(table: LogTable, state: State, files: Sequence[DataFile]) -> None:
-    groups = []
-    for file in files:
-        with table.reading(file.path):
-            groups += table.source(file).groups(table.keys[0])
-    table.replace(files, table.merged(groups, state.schema), data_change=False)
+def _merge(table: LogTable, state: State, files: Sequence[DataFile], seen: _Seen) -> bool:
+    """Whether they were merged: when some cannot be, those are left out from now on, and no file is changed."""
+    try:
+        groups = []
+        for file in files:
+            with table.reading(file.path):
+                source = table.source(file)
+                source.check()  # what is written anew has a checksum of its own, which would hide what is amiss here
+                groups += source.groups(table.keys[0])
+        table.replace(files, table.merged(groups, state.schema), data_change=False)
+    except StoreUnavailable as error:
+        _leave_out(table, files, seen, error)
+        return False
     log.info(
         "files_merged", table=table.name, day=files[0].day, files=len(files), bytes=sum(file.bytes for file in files)
     )
+    return True
+
+
+def _leave_out(table: LogTable, files: Sequence[DataFile], seen: _Seen, error: StoreUnavailable) -> None:
+    """Find out which of `files` a merge failed by, and remember them. Raises StoreUnavailable or Conflict when it was not them."""
+    wrong = {file.path: problem for file in files if (problem := _problem(table, file))}
+    if not wrong and isinstance(error.__cause__, pa.ArrowException):
+        wrong = {file.path: str(error) for file in files}  # whole, and yet they do not go together
+    if not wrong:
+        raise error
+    live = {file.path for file in table.files()}  # raises when it is the whole store that cannot be read
+    if not wrong.keys() <= live:
+        raise Conflict(
+            f"files of the table {table.name} were to be merged, but another process has taken them out; look again"
+        )
+    for path, problem in wrong.items():
+        log.error(
+            "file_not_merged", table=table.name, file=path, problem=problem, next="run `evenkeel doctor --verify`"
+        )
+    seen.unreadable |= wrong.keys()
+
+
+def _problem(table: LogTable, file: DataFile) -> str | None:
+    try:
+        with table.reading(file.path):
+            table.source(file).verify()
+    except StoreUnavailable as error:
+        return str(error)
+    return None
 
 
 def _checkpoint(table: LogTable, seen: _Seen, version: int) -> None:

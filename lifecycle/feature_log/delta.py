@@ -8,7 +8,7 @@ import itertools
 import json
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -39,6 +39,8 @@ SETTINGS: Mapping[str, str | None] = {
 }
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
 LAST = 2**63 - 1
+ABSENT_SECONDS = 1.0
+"""How long a table that was not there is not looked for again where every look is several requests to an object store."""
 PANIC = "PanicException"
 """What the engine raises when damage surprises it; its class can be had by no other name, and it is no Exception."""
 
@@ -107,14 +109,24 @@ class _Bounds:
 class LogTable:
     """A table of the feature log, sorted by `keys` within each file and partitioned by day.
 
-    A file of `file_rows` or more is not merged with others.
+    A file of `file_rows` or more is not merged with others; `monotonic` tells seconds.
     """
 
-    def __init__(self, name: str, storage: Storage, keys: Sequence[str], *, file_rows: int = 2**62) -> None:
+    def __init__(
+        self,
+        name: str,
+        storage: Storage,
+        keys: Sequence[str],
+        *,
+        file_rows: int = 2**62,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.name = name
         self.storage = storage
         self.keys = tuple(keys)
         self.file_rows = file_rows
+        self._monotonic = monotonic
+        self._absent_until = float("-inf")
         self._settled: int | None = None
         self._lock = threading.RLock()
         self._kept: DeltaTable | None = None
@@ -136,9 +148,7 @@ class LogTable:
             table = self._now()
             if table is None:
                 return None
-            if self._state is None or self._state.version != table.version():
-                self._state = _state(table)
-            return self._state
+            return self._described(table)
 
     def row_count(self) -> int:
         """How many rows it has, by its log alone."""
@@ -151,8 +161,18 @@ class LogTable:
             table = self._now()
             return table.version() if table else None
 
+    def _described(self, table: DeltaTable) -> State:
+        """What `table` says; of the one that is kept open, worked out once per commit."""
+        if table is not self._kept:
+            return _state(table)
+        if self._state is None or self._state.version != table.version():
+            self._state = _state(table)
+        return self._state
+
     def _now(self) -> DeltaTable | None:
         """The one table that is kept open, with all commits there are: reading those since the last look is enough."""
+        if self._known_absent:
+            return None
         kept, self._kept = self._kept, None
         if kept is not None and self.storage.has_commit(kept.version()):
             with self._reached():
@@ -160,7 +180,13 @@ class LogTable:
             self._kept = kept
         else:
             self._kept, self._state = self.open(), None
+            if self._kept is None and self.storage.buffered:
+                self._absent_until = self._monotonic() + ABSENT_SECONDS
         return self._kept
+
+    @property
+    def _known_absent(self) -> bool:
+        return self._monotonic() < self._absent_until
 
     def files(self, start: int | None = None, end: int | None = None) -> list[DataFile]:
         """The data files, by path; only those that may have rows of [`start`, `end`) where that is given."""
@@ -195,7 +221,7 @@ class LogTable:
         self, groups: Iterable[Group], schema: pa.Schema, keep: pc.Expression | None = None
     ) -> Iterator[pa.Table]:
         """The rows of `groups` in the table's order; see `ordered`."""
-        with self.reading("of the table"):
+        with self.reading("to be merged"):
             yield from ordered(groups, [key for key in self.keys if key in schema.names], schema, keep)
 
     def schema(self, columns: Sequence[str] | None = None) -> pa.Schema:
@@ -247,7 +273,8 @@ class LogTable:
         """One commit that takes files away and puts rows in their place; the files that hold those.
 
         Rows are written as they come, so memory is that of one table of `added`; each run of a day is a file. `data_change` is False
-        when the rows are the same. The replaced files stay on disk until `vacuum` or `remove_now`.
+        when the rows are the same. The replaced files stay on disk until `vacuum` or `remove_now`. Raises Conflict, and commits
+        nothing, when the table does not name one of `removed` any more.
         """
         table = self._open_to_write()
         if table is None:
@@ -316,7 +343,7 @@ class LogTable:
     def _open_to_write(self) -> DeltaTable | None:
         """The table as it is now, every commit of it on disk: whoever relies on one deletes what it was made of."""
         with self._lock:
-            if self._settled is None:
+            if self._settled is None and not self._known_absent:
                 self.recover()
             table = self._now()
             if table is not None:
@@ -407,6 +434,7 @@ class LogTable:
                 post_commithook_properties=NO_HOOKS,
             )
         self._settled = None  # the folders that lead to it are new as well
+        self._absent_until = float("-inf")
         return self._committed()
 
     def _sorted(self, rows: pa.Table) -> pa.Table:
@@ -431,24 +459,41 @@ class LogTable:
         *,
         data_change: bool = True,
     ) -> None:
+        now = time.time_ns() // 1_000_000
+        gone = [RemoveAction(file.path, data_change, now, file.bytes, {DAY: file.day}) for file in removed]
+        numbers = [Transaction(writer, number) for writer, number in transactions.items()]
+        with self._lock:  # what is looked at is what is committed on: no other thread moves it on in between
+            self._refuse_late(table, removed, transactions)
+            with self._reached():
+                table.create_write_transaction(
+                    [*added, *gone],
+                    "append",
+                    table.schema(),
+                    [DAY],
+                    commit_properties=commits.of_files(added, gone, numbers),
+                    post_commithook_properties=NO_HOOKS,
+                )
+            self._committed()
+
+    def _refuse_late(self, table: DeltaTable, removed: Sequence[DataFile], transactions: Mapping[str, int]) -> None:
+        """Raise Conflict when another process has done what is about to be committed on `table`, or a part of it.
+
+        What another commits after this look is found by the engine: a commit on an older version fails.
+        """
         for writer, number in transactions.items():
             if (table.transaction_version(writer) or 0) >= number:
                 raise Conflict(
                     f"another process has written number {number} of {writer} to the table {self.name}; look again"
                 )
-        now = time.time_ns() // 1_000_000
-        gone = [RemoveAction(file.path, data_change, now, file.bytes, {DAY: file.day}) for file in removed]
-        numbers = [Transaction(writer, number) for writer, number in transactions.items()]
-        with self._reached():
-            table.create_write_transaction(
-                [*added, *gone],
-                "append",
-                table.schema(),
-                [DAY],
-                commit_properties=commits.of_files(added, gone, numbers),
-                post_commithook_properties=NO_HOOKS,
-            )
-        self._committed()
+        if not removed:
+            return
+        live = {file.path for file in self._described(table).files}
+        for file in removed:
+            if file.path not in live:
+                raise Conflict(
+                    f"the file {file.path} was to be replaced in the table {self.name}, but another process has taken it out; "
+                    "look again"
+                )
 
     def _opened(self, path: str) -> pa.NativeFile:
         return self.storage.read(path)

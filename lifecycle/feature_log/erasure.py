@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
+from lifecycle.clock import MICROSECONDS, Rest
 from lifecycle.errors import Conflict, EvenkeelError
 from lifecycle.feature_log import quarantine
 from lifecycle.feature_log.delta import DataFile, LogTable
@@ -136,14 +137,14 @@ class Eraser:
         self._reports = reports
         self._clock = clock
         self._files = files
-        self._retry_at = 0
+        self._rest = Rest(clock)
 
     def step(self, watermark: int) -> None:
         """Carry out, oldest first, what was asked for before `watermark`: all recorded before that is in the tables.
 
         What cannot be done now is told and tried again some seconds later; nothing is raised.
         """
-        if self._clock.now() < self._retry_at:
+        if not self._rest.is_over:
             return
         for erasure in unfinished(self._ledger):
             if erasure.requested_at >= watermark:
@@ -151,7 +152,7 @@ class Eraser:
             try:
                 self.erase(erasure)
             except (EvenkeelError, OSError) as error:
-                self._retry_at = self._clock.now() + int(RETRY_SECONDS * 1e6)
+                self._rest.begin(int(RETRY_SECONDS * MICROSECONDS))
                 log.error("erasure_not_finished", erasure=erasure.id, error=str(error))
                 self._tell(erasure.id, str(error))
 

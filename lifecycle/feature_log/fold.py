@@ -8,6 +8,7 @@ disk, and they were read back from there. Memory is bounded by a group of segmen
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,13 +19,14 @@ from lifecycle.clock import MICROSECONDS
 from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.feature_log import naming
 from lifecycle.feature_log.delta import LogTable
-from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
+from lifecycle.feature_log.files import LOCAL_FILES, File, FileSystem
 from lifecycle.feature_log.frames import read_header, read_segment
 from lifecycle.feature_log.naming import OPEN, SEALED
 from lifecycle.feature_log.parking import Parking
 from lifecycle.feature_log.rows import SegmentRows, decode
 from lifecycle.feature_log.table import LogTables
 from lifecycle.feature_log.verification import differences, missing
+from lifecycle.ids import is_uuid7, milliseconds_of
 from lifecycle.ports import Clock
 from lifecycle.records import FoldStatus
 
@@ -56,10 +58,10 @@ class _Part:
 
 @dataclass(frozen=True)
 class _Counts:
-    rows: int
-    parked: int
-    orphaned: int
-    at: int
+    rows: int = 0
+    parked: int = 0
+    orphaned: int = 0
+    at: int = 0
 
 
 class Folder:
@@ -89,17 +91,40 @@ class Folder:
         self._failures: Counter[str] = Counter()
         self._opened: dict[str, int] = {}
         self._counts: _Counts | None = None
+        self._counted_last = (
+            _Counts(before.folded_rows, before.parked_labels, before.orphaned_labels, 0) if before else _Counts()
+        )
+        self._problems: list[str] = []
         self.behind = False
 
     def fold(self) -> FoldStatus:
-        """Fold what is sealed or orphaned now, for a few seconds, and say what is left."""
+        """Fold what is sealed or orphaned now, for a few seconds, and say what is left.
+
+        What fails hinders nothing else and is tried again by the next fold; the status says what it was. Raises Conflict when
+        the lease is gone, or another folder was at work.
+        """
         began = self._clock.now()
-        self._parking.recover()
+        self._problems = []
         self._adopt_orphans()
-        self._fold_groups(began)
+        with self._hindering("segments"):
+            self._fold_groups(began)
+        with self._hindering("labels"):
+            self._settle_labels()
+        return self._status(began)
+
+    @contextmanager
+    def _hindering(self, what: str) -> Iterator[None]:
+        """Keep what the block could not do for the status."""
+        try:
+            yield
+        except (OSError, StoreUnavailable) as error:
+            self._problems.append(str(error))
+            log.error("fold_hindered", by=what, error=str(error))
+
+    def _settle_labels(self) -> None:
+        self._parking.recover()
         if self._parking.settle():
             self._counts = None
-        return self._status(began)
 
     def _fold_groups(self, began: int) -> None:
         waiting = self._ready()
@@ -133,7 +158,7 @@ class Folder:
                 if self._failures[part.path.name] < MOST_FAILURES:
                     stuck.add(part.writer)
                 else:
-                    self._put_aside(part, reason=str(error))
+                    self._put_aside(part.path, reason=str(error))
 
     def _fold_group(self, parts: Sequence[_Part]) -> None:
         self._counts = None
@@ -148,6 +173,13 @@ class Folder:
         wrong += self._take(tables.parked, parts, lambda part: self._parking.parked(part.rows.labels), verified=False)
         for part in parts:
             self._dispose(part, wrong)
+        self._sync_names()
+
+    def _sync_names(self) -> None:
+        """So that no loss of power brings back a segment whose rows may be erased by then."""
+        for folder in (self._tables.segments, self._tables.quarantine):
+            if self._files.names(folder):
+                self._files.sync_folder(folder)
 
     def _take(
         self,
@@ -180,34 +212,38 @@ class Folder:
         self._torn += part.rows.torn_bytes
         self._corrupt += part.rows.corrupt_frames
         if wrong:
-            self._put_aside(part, reason=f"the table does not hold what was written to it: {wrong[0]}")
+            self._put_aside(part.path, reason=f"the table does not hold what was written to it: {wrong[0]}")
         elif part.rows.corrupt_frames:
-            self._put_aside(part, reason=f"{part.rows.corrupt_frames} frames are damaged or missing")
+            self._put_aside(part.path, reason=f"{part.rows.corrupt_frames} frames are damaged or missing")
         else:
             self._files.remove(part.path)
 
-    def _put_aside(self, part: _Part, *, reason: str) -> None:
-        self._files.rename(part.path, self._tables.quarantine / part.path.name)
-        log.error("segment_quarantined", segment=part.path.name, reason=reason)
+    def _put_aside(self, path: Path, *, reason: str) -> None:
+        self._files.rename(path, self._tables.quarantine / path.name)
+        log.error("segment_quarantined", segment=path.name, reason=reason)
 
     def _adopt_orphans(self) -> None:
         """Seal the open segments whose writer is dead: a live writer holds the lock."""
         for name in self._names(OPEN):
             path = self._tables.segments / name
-            try:
-                file = self._files.adopt(path)
-            except (BlockingIOError, FileNotFoundError):
-                continue  # its writer lives, or sealed it this moment
-            try:
-                found = read_segment(self._files.read(path), sealed=False)
-                if found.torn_bytes:
-                    file.truncate(found.sound_bytes)
-                    self._torn += found.torn_bytes
-                file.sync()
-                self._files.rename(path, naming.sealed(path, found.sound_bytes))
-            finally:
-                file.close()
-            log.info("segment_adopted", segment=name, torn_bytes=found.torn_bytes)
+            with self._hindering(name):
+                try:
+                    file = self._files.adopt(path)
+                except (BlockingIOError, FileNotFoundError):
+                    continue  # its writer lives, or sealed it this moment
+                try:
+                    self._seal(path, file)
+                finally:
+                    file.close()
+
+    def _seal(self, path: Path, file: File) -> None:
+        found = read_segment(self._files.read(path), sealed=False)
+        if found.torn_bytes:
+            file.truncate(found.sound_bytes)
+            self._torn += found.torn_bytes
+        file.sync()
+        self._files.rename(path, naming.sealed(path, found.sound_bytes))
+        log.info("segment_adopted", segment=path.name, torn_bytes=found.torn_bytes)
 
     def _names(self, *suffixes: str) -> list[str]:
         names = self._files.names(self._tables.segments)
@@ -227,10 +263,14 @@ class Folder:
 
     def _groups(self, paths: Iterable[Path]) -> Iterator[list[_Part]]:
         group: list[_Part] = []
+        stuck: set[str] = set()
         size = rows = 0
         for path in paths:
-            content = self._files.read(path)
             named = naming.parsed(path.name)
+            content = None if named.writer in stuck else self._content(path)
+            if content is None:
+                stuck.add(named.writer)  # a writer's segments are folded in order
+                continue
             part = _Part(path, named.writer, named.sequence, decode(content, sealed=True, size=named.size))
             group.append(part)
             size += len(content)
@@ -240,6 +280,17 @@ class Folder:
                 group, size, rows = [], 0, 0
         if group:
             yield group
+
+    def _content(self, path: Path) -> bytes | None:
+        """A sealed segment; None when it cannot be read, and after some times it is put aside."""
+        try:
+            return self._files.read(path)
+        except OSError as error:
+            self._problems.append(f"the segment {path.name} cannot be read: {error}")
+            self._failures[path.name] += 1
+            if self._failures[path.name] >= MOST_FAILURES:
+                self._put_aside(path, reason=str(error))
+            return None
 
     def _status(self, began: int) -> FoldStatus:
         left = self._names(OPEN, SEALED)
@@ -255,13 +306,20 @@ class Folder:
             corrupt_frames=self._corrupt,
             parked_labels=counts.parked,
             orphaned_labels=counts.orphaned,
+            problem="; ".join(self._problems) or None,
         )
 
     def _counted(self, now: int) -> "_Counts":
-        """What the tables hold, looked up again after each commit, and now and then for what others did to them."""
-        if self._counts is None or now - self._counts.at >= COUNTED_SECONDS * MICROSECONDS:
-            self._counts = _Counts(self._tables.row_count(), self._parking.waiting, self._parking.orphaned, now)
-        return self._counts
+        """What the tables hold, looked up again after each commit, and now and then for what others did to them.
+
+        As it was last known, while the tables cannot be reached.
+        """
+        if self._counts is None or not 0 <= now - self._counts.at < COUNTED_SECONDS * MICROSECONDS:
+            with self._hindering("counts"):
+                self._counts = self._counted_last = _Counts(
+                    self._tables.row_count(), self._parking.waiting, self._parking.orphaned, now
+                )
+        return self._counted_last
 
     def _openings(self, names: Iterable[str]) -> Iterable[int]:
         """When the oldest segment of each writer was opened; its later ones were opened later."""
@@ -276,17 +334,24 @@ class Folder:
         return self._opened.values()
 
     def _opened_at(self, name: str) -> int | None:
+        """From its header; of a segment that has lost it, at least when its writer began. None for one that is gone or empty."""
         try:
-            header = read_header(self._files.read(self._tables.segments / name))
+            content = self._files.read(self._tables.segments / name)
         except FileNotFoundError:
             return None
-        return header.opened_at if header else None
+        except OSError:
+            content = b"?"
+        header = read_header(content)
+        if header or not content:
+            return header.opened_at if header else None
+        writer = naming.parsed(name).writer
+        return milliseconds_of(writer) * 1000 if is_uuid7(writer) else None
 
     def _size(self, name: str) -> int:
         try:
             return self._files.size(self._tables.segments / name)
-        except FileNotFoundError:
-            return 0
+        except OSError:
+            return 0  # folded, or sealed, this moment
 
 
 def _segments(names: Iterable[str]) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import structlog
 
-from lifecycle.clock import MICROSECONDS
+from lifecycle.clock import MICROSECONDS, Rest
 from lifecycle.feature_log.delta import DAY, DataFile, LogTable
 from lifecycle.feature_log.placing import MOMENT, columns_of
 from lifecycle.feature_log.rows import DAY_MICROSECONDS, days
@@ -67,8 +67,8 @@ class Parking:
         self._clock = clock
         self._patience = int(hours * HOUR)
         self._recovered = False
-        self._next_look = 0
-        self._next_check = 0
+        self._between_looks = Rest(clock)
+        self._between_checks = Rest(clock)
         self._days: set[str] = set()
         self._known: dict[str, int] = {}
         self._looked: dict[str, _Looked] = {}
@@ -134,13 +134,13 @@ class Parking:
     def settle(self) -> bool:
         """Give labels to the predictions that are there by now, and give up those that waited too long. Whether it looked."""
         began = self._clock.now()
-        looked = began >= self._next_look and self._settle(began)
+        looked = self._between_looks.is_over and self._settle(began)
         if looked:
-            self._next_look = self._clock.now() + REST * (self._clock.now() - began)
+            self._between_looks.begin(REST * (self._clock.now() - began))
         began = self._clock.now()
-        if began >= self._next_check:
+        if self._between_checks.is_over:
             self._check(began - self._patience)
-            self._next_check = self._clock.now() + max(HOUR, REST * (self._clock.now() - began))
+            self._between_checks.begin(max(HOUR, REST * (self._clock.now() - began)))
             looked = True
         return looked
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from lifecycle.clock import MICROSECONDS, to_datetime
+from lifecycle.clock import MICROSECONDS, Rest, to_datetime
 from lifecycle.feature_log import quarantine
 from lifecycle.feature_log.delta import DAY as PARTITION
 from lifecycle.feature_log.delta import LogTable
@@ -39,14 +39,13 @@ class Retention:
         self._clock = clock
         self._days = days
         self._files = files
-        self._next_at = 0
+        self._rest = Rest(clock)
 
     def step(self) -> None:
         """Look at once, and then once an hour; cheap in between."""
-        now = self._clock.now()
-        if self._days and now >= self._next_at:
+        if self._days and self._rest.is_over:
             self.enforce()
-            self._next_at = now + HOUR
+            self._rest.begin(HOUR)
 
     def enforce(self) -> Dropped:
         """Drop what is too old now, from the tables and from disk. A look that was cut short is finished by the next."""

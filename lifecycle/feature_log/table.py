@@ -6,6 +6,7 @@ A window costs what it holds: days, files and row groups that lie outside are no
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lifecycle.clock import to_datetime
-from lifecycle.errors import StoreUnavailable
+from lifecycle.errors import InputRejected, StoreUnavailable
 from lifecycle.feature_log import commits
 from lifecycle.feature_log.delta import DataFile, LogTable, State, pruned
 from lifecycle.feature_log.files import FileSystem, LocalFiles
@@ -63,6 +64,16 @@ class LogTables:
     def versions(self) -> tuple[int | None, int | None]:
         """Numbers that change whenever predictions or labels do; None for a table that has no rows yet."""
         return self.predictions.version(), self.labels.version()
+
+    def columns(self, asked: Sequence[str]) -> list[str]:
+        """The names in the table of columns or features. Raises InputRejected for one that it does not have.
+
+        Before anything was recorded, every name is taken as it is.
+        """
+        if isinstance(asked, str):
+            raise InputRejected(f"columns are a list of names, and {asked!r} is a text; write [{asked!r}]")
+        names = self.predictions.schema().names
+        return [_known(names, name) for name in asked] if names else list(asked)
 
     def window(
         self,
@@ -238,6 +249,16 @@ def days(start: int, end: int) -> list[str]:
     """The UTC days that [`start`, `end`) touches, as partition values."""
     first, last = to_datetime(start).date(), to_datetime(max(end - 1, start)).date()
     return [(first + timedelta(days=offset)).isoformat() for offset in range((last - first).days + 1)]
+
+
+def _known(names: Sequence[str], asked: str) -> str:
+    found = next((place for place in (asked, FEATURE + asked) if columns_of(names, place)), None)
+    if found is None:
+        short = [name.removeprefix(FEATURE) for name in names]
+        near = get_close_matches(asked, dict.fromkeys([*short, *names]), n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise InputRejected(f"the feature log has no column {asked!r}{hint}; it has {', '.join(names)}")
+    return found
 
 
 def _selected(schema: pa.Schema, columns: Sequence[str] | None) -> pa.Schema:

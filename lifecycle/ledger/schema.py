@@ -130,6 +130,7 @@ fold_status = Table(
     Column("corrupt_frames", BigInteger, nullable=False, server_default="0"),
     Column("parked_labels", BigInteger, nullable=False, server_default="0"),
     Column("orphaned_labels", BigInteger, nullable=False, server_default="0"),
+    Column("problem", Text),
 )
 erasures = Table(
     "erasures",

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, Table, delete, func, insert, select, update
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DatabaseError, IntegrityError, OperationalError
 
 from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.ledger import schema
-from lifecycle.ledger.connect import WRITE, forget_replaced, migrate, open_engine
+from lifecycle.ledger.connect import BUSY_MILLISECONDS, WRITE, forget_replaced, migrate, open_engine
 from lifecycle.records import (
     Alert,
     ColumnScore,
@@ -33,6 +33,9 @@ from lifecycle.records import (
 )
 
 CHAMPION = "champion"
+BEHIND_SECONDS = 2 * BUSY_MILLISECONDS / 1000
+"""How far the moment that one holder asks at may lie before another's: it was read before waiting for the database's lock."""
+MOST_PROBLEMS = 5
 
 
 class SqlLedger:
@@ -45,6 +48,15 @@ class SqlLedger:
 
     def close(self) -> None:
         self._engine.dispose()
+
+    def problems(self, *, thorough: bool = False) -> list[str]:
+        """What SQLite finds wrong with its file, `thorough` with its indexes too; a server looks after its own."""
+        if self._engine.dialect.name != "sqlite":
+            return []
+        check = "integrity_check" if thorough else "quick_check"
+        with _translated(), self._engine.connect() as connection:
+            found = connection.exec_driver_sql(f"PRAGMA {check}({MOST_PROBLEMS})").scalars()
+            return [str(problem) for problem in found if problem != "ok"]
 
     # versions
 
@@ -233,7 +245,9 @@ class SqlLedger:
         with self._write() as connection:
             row = _first(connection, schema.leases, schema.leases.c.name == name)
             held = Lease(**row) if row else None
-            if held and held.holder != holder and held.expires_at > now:
+            # No holder asks for longer: one that expires later than that was taken while the clock ran ahead.
+            longest = now + int((seconds + BEHIND_SECONDS) * 1e6)
+            if held and held.holder != holder and now < held.expires_at <= longest:
                 return None
             epoch = held.epoch + (held.holder != holder) if held else 1
             lease = Lease(name, holder, epoch, now + int(seconds * 1e6))
@@ -324,9 +338,12 @@ class SqlLedger:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except OperationalError as error:
+    except DatabaseError as error:
+        if type(error) not in (DatabaseError, OperationalError):  # the others are about what was asked, not the store
+            raise
         raise StoreUnavailable(
-            f"the ledger cannot be read or written: {error.orig}; check that its disk or server is reachable"
+            f"the ledger cannot be read or written: {error.orig}; check that its disk or server is reachable, and restore "
+            "the ledger from a backup if it is damaged"
         ) from error
 
 

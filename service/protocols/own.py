@@ -92,5 +92,5 @@ class OwnRoutes:
 
 
 def _described(rejection: Rejection) -> dict[str, Any]:
-    described = {"id": rejection.id, "reason": rejection.reason}
+    described = {"place": rejection.place, "id": rejection.id, "reason": rejection.reason}
     return described if rejection.external_id is None else {**described, "external_id": rejection.external_id}

@@ -73,7 +73,14 @@ FEEDBACK_RESPONSE = fields(
     {
         "accepted": {"type": "integer"},
         "rejected": listing(
-            fields({"id": {"type": ["string", "null"]}, "reason": {"type": "string"}}, {"external_id": TEXT})
+            fields(
+                {
+                    "place": {"type": "integer", "minimum": 0, "description": "In the list of labels, from 0."},
+                    "id": {"type": ["string", "null"]},
+                    "reason": {"type": "string"},
+                },
+                {"external_id": TEXT},
+            )
         ),
     }
 )

@@ -202,9 +202,18 @@ def test_promote_refuses_a_version_that_is_not_there(running: RunningProject) ->
 def test_doctor_finds_a_sound_project_well(running: RunningProject) -> None:
     found = running.facts("doctor")
     assert {item["state"] for item in found} <= {"ok", "warning"}
-    assert {"configuration", "contract", "ledger", "versions", "champion", "feature log", "disk"} == {
-        item["what"] for item in found
-    }
+    assert {
+        "configuration",
+        "contract",
+        "ledger",
+        "versions",
+        "champion",
+        "feature log",
+        "fold",
+        "imports",
+        "erasures",
+        "disk",
+    } == {item["what"] for item in found}
     assert_fine(running.cli("doctor"), "champion", "every digest holds")
 
 

@@ -32,6 +32,18 @@ def test_a_released_lease_is_free_and_only_its_holder_releases_it(any_ledger: Le
     assert any_ledger.acquire("fold", "b", 1, 10) is not None
 
 
+def test_a_lease_that_was_taken_while_the_clock_ran_ahead_holds_up_nobody(any_ledger: LeaseLedger) -> None:
+    any_ledger.acquire("fold", "a", 3600 * SECOND, 10)
+    taken = any_ledger.acquire("fold", "b", 0, 10)
+    assert taken is not None
+    assert (taken.holder, taken.epoch, taken.expires_at) == ("b", 2, 10 * SECOND)
+
+
+def test_who_looked_at_the_clock_just_before_a_holder_did_takes_nothing_from_it(any_ledger: LeaseLedger) -> None:
+    any_ledger.acquire("fold", "a", 15 * SECOND, 10)
+    assert any_ledger.acquire("fold", "b", 0, 10) is None
+
+
 def test_leases_are_separate_by_name(any_ledger: LeaseLedger) -> None:
     assert any_ledger.acquire("fold", "a", 0, 10)
     assert any_ledger.acquire("retrain", "b", 0, 10)

@@ -2,14 +2,18 @@
 
 import json
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from evenkeel.doctor import Finding, examine, run_doctor
+from lifecycle.contract import Contract
 from lifecycle.feature_log.imports import Imports
 from lifecycle.project import Project
+from lifecycle.pseudonyms import Pseudonyms
 from lifecycle.records import Erasure, FoldStatus, LogSchema
 from tests.builders import START, batch
 from tests.unit.evenkeel.making import answered, project
@@ -21,6 +25,7 @@ EVERYTHING = [
     "versions",
     "champion",
     "feature log",
+    "fold",
     "imports",
     "erasures",
     "disk",
@@ -186,3 +191,98 @@ def test_an_import_and_an_erasure_that_are_not_finished_are_warnings(made: Proje
     area.staged.mkdir(parents=True)
     (area.staged / "x.json").write_text("{}")
     assert unwell(examine(made.path)) == {"imports": "warning", "erasures": "warning"}
+
+
+def test_a_damaged_list_of_an_import_is_told_until_somebody_decided(made: Project) -> None:
+    area = Imports(made.tables.folder)
+    area.staged.mkdir(parents=True)
+    (area.staged / "x.json").write_text("{}")
+    area.settle(made.ledger)
+    (found,) = (item for item in examine(made.path) if item.what == "imports")
+    assert found.state == "warning"
+    assert "import-x.json: move the segments in" in found.detail
+    for path in area.set_aside():
+        path.unlink()
+    assert unwell(examine(made.path)) == {}
+
+
+def test_what_no_import_put_among_the_staged_files_is_named(made: Project) -> None:
+    area = Imports(made.tables.folder)
+    (area.staged / "x.json").mkdir(parents=True)
+    (found,) = (item for item in examine(made.path) if item.state != "ok")
+    assert (found.what, found.state) == ("imports", "warning")
+    assert "x.json: put there by no import" in found.detail
+
+
+def damage_ledger(path: Path, table: str) -> None:
+    """Write zeros over the first page of `table`."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        (page,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name = ?", [table]).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(bytes(size))
+
+
+@pytest.mark.parametrize("table", ["audit", "keys", "versions"])
+@pytest.mark.parametrize("verify", [False, True])
+def test_a_ledger_that_sqlite_finds_malformed_has_failed(made: Project, table: str, *, verify: bool) -> None:
+    made.ledger.close()
+    damage_ledger(made.path / ".evenkeel" / "ledger.db", table)
+    found = {item.what: item for item in examine(made.path, verify=verify)}
+    assert found["ledger"].state == "failed"
+    assert "from a backup" in found["ledger"].detail
+
+
+SUBJECT = {"set_aside": [{"name": "person", "reason": "says whom it is about"}], "privacy": {"person": "subject"}}
+
+
+def change_key(path: Path) -> None:
+    flip(path, 0)
+
+
+@pytest.mark.parametrize(
+    ("breakage", "words"), [(Path.unlink, "there is no key of pseudonyms"), (change_key, "does not hold a key")]
+)
+def test_a_key_of_pseudonyms_that_the_contract_needs_and_cannot_be_read_has_failed(
+    made: Project, breakage: Callable[[Path], None], words: str
+) -> None:
+    contract = json.dumps(made.contract().model_dump(mode="json") | SUBJECT)
+    (made.path / "contract.json").write_text(Contract.model_validate_json(contract).model_dump_json())
+    key = made.path / made.config.feature_log.pseudonym_key
+    Pseudonyms.ensure(key)
+    assert unwell(examine(made.path)) == {}
+    breakage(key)
+    found = examine(made.path)
+    assert unwell(found) == {"contract": "failed"}
+    assert words in next(item.detail for item in found if item.state == "failed")
+
+
+def test_what_is_no_segment_among_the_segments_is_named(made: Project) -> None:
+    made.tables.segments.mkdir(parents=True)
+    (made.tables.segments / "notes.txt").write_text("")
+    (made.tables.segments / "writer.0000000001.seg").mkdir()
+    (found,) = (item for item in examine(made.path) if item.state != "ok")
+    assert (found.what, found.state) == ("feature log", "warning")
+    assert "notes.txt, writer.0000000001.seg" in found.detail
+    assert "never folded" in found.detail
+
+
+def test_a_fold_that_holds_its_lease_and_reports_nothing_is_a_warning(made: Project) -> None:
+    now = made.clock.now()
+    made.ledger.acquire("fold", "a", now, 60)
+    made.ledger.save_fold(FoldStatus(now, now, 0, 0, 0, 0, 0))
+    assert unwell(examine(made.path)) == {}
+    made.ledger.save_fold(FoldStatus(now, now - 600_000_000, 0, 0, 0, 0, 0))
+    assert unwell(examine(made.path)) == {"fold": "warning"}
+    made.ledger.release("fold", "a")
+    assert unwell(examine(made.path)) == {}
+
+
+def test_what_the_last_round_of_the_fold_could_not_do_is_a_warning(made: Project) -> None:
+    now = made.clock.now()
+    made.ledger.acquire("fold", "a", now, 60)
+    made.ledger.save_fold(FoldStatus(now, now, 0, 0, 0, 0, 0, problem="tidy: the disk is full"))
+    (found,) = (item for item in examine(made.path) if item.state != "ok")
+    assert (found.what, found.detail) == ("fold", "the last round had problems: tidy: the disk is full")

@@ -113,10 +113,29 @@ def test_one_refused_row_refuses_the_file_and_names_what_is_wrong(made: Project)
     assert len(rows_of(made)) == ROWS - 4
 
 
+BAD_CELLS = {
+    "iso": ("at", "soon", FIRST.strftime("%Y-%m-%dT%H:%M:%S"), "row 2, at: cannot be read as a time .*'soon'"),
+    "days first": ("at", "31.31.2024", "15.03.2024 10:00", "row 2, at: cannot be read as a time .*'31.31.2024'"),
+    "a label": ("target", "3", "yes", "row 2, label: is not one of"),
+}
+
+
+@pytest.mark.parametrize(("column", "bad", "good", "words"), BAD_CELLS.values(), ids=BAD_CELLS.keys())
+def test_a_cell_that_cannot_be_read_is_the_problem_of_its_own_row(
+    made: Project, column: str, bad: str, good: str, words: str
+) -> None:
+    frame = history().assign(**{column: good})
+    frame.loc[1, column] = bad
+    with pytest.raises(InputRejected, match=f"1 of {ROWS} rows are refused.*{words}"):
+        take(made, frame)
+    assert (take(made, frame, skip_bad=True).rows, len(rows_of(made))) == (ROWS - 1, ROWS - 1)
+
+
 UNFIT = {
     "no answers": (lambda frame: frame.drop(columns="prediction"), "no column 'prediction', the answers"),
     "no times": (lambda frame: frame.drop(columns="at"), "no column 'at', when each was answered; name it with --time"),
     "no feature": (lambda frame: frame.drop(columns="a"), "the file lacks 'a'"),
+    "no times at all": (lambda frame: frame.assign(at="soon"), "cannot be read as dates in one notation"),
     "numbers for times": (lambda frame: frame.assign(at=range(len(frame))), "the time column 'at' holds numbers"),
 }
 
@@ -184,6 +203,21 @@ def test_what_the_contract_marks_as_private_is_treated_as_in_a_request(made: Pro
     assert set(found["feature_street"]) == {pseudonyms.of("High Street")}
     written = [path.read_bytes() for path in made.tables.folder.rglob("*") if path.is_file()]
     assert not any(b"High Street" in content or b"Somebody" in content for content in written)
+
+
+def test_under_another_key_than_the_contract_was_made_with_nothing_is_imported(made: Project) -> None:
+    key = made.path / made.config.feature_log.pseudonym_key
+    contract = private().model_copy(update={"key_check": Pseudonyms.ensure(key).check})
+    (made.path / "contract.json").write_text(contract.model_dump_json())
+    frame = history(street="High Street", order=[f"order {row}" for row in range(ROWS)], customer="Somebody")
+    key.rename(copy := key.with_name("copy"))
+    Pseudonyms.ensure(key)
+    with pytest.raises(ProjectInvalid, match="is not the one that the contract was made with"):
+        take(made, frame)
+    Folder(made.tables, made.clock).fold()
+    assert made.tables.row_count() == 0
+    copy.replace(key)
+    assert take(made, frame).rows == ROWS
 
 
 def test_the_command_says_what_came_of_it(made: Project) -> None:

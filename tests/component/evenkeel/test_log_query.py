@@ -12,8 +12,10 @@ from typer.testing import CliRunner
 from evenkeel.__main__ import app
 from evenkeel.log_query import query
 from lifecycle.errors import InputRejected, StoreUnavailable
+from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.project import Project
+from tests.builders import label, writer
 from tests.unit.evenkeel.making import answered, project
 
 ROWS = 5
@@ -46,15 +48,42 @@ def test_predictions_and_labels_are_joined_and_come_in_the_order_that_was_asked_
 
 
 @pytest.mark.parametrize(
-    "sql", ["WITH x AS (SELECT 1 AS a) SELECT a FROM x", "  \n select 1 AS a"], ids=["with", "case"]
+    "sql",
+    [
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x",
+        "  \n select 1 AS a",
+        "-- one\r\n/* two\n * three **/ -- four\nSELECT 1 AS a",
+        "(SELECT 1 AS a)",
+    ],
+    ids=["with", "case", "comments", "parenthesis"],
 )
 def test_a_query_may_begin_as_sql_lets_it(made: Project, sql: str) -> None:
     assert rows(made.tables, sql) == [{"a": 1}]
 
 
-def test_it_prints_a_table_lines_of_json_and_csv(made: Project) -> None:
+def test_the_latest_label_of_each_prediction_is_a_view(tmp_path: Path) -> None:
+    made = project(tmp_path)
+    identifier = answered(made, 1)[0]
+    log, later = writer(made.tables.segments), made.clock.now()
+    log.append_labels(
+        [label(identifier, value, received_at=later + when) for value, when in (("yes", 2), ("maybe", 1))]
+    )
+    log.close()
+    Folder(made.tables, made.clock).fold()
+    assert len(rows(made.tables, "SELECT * FROM labels")) == 3
+    assert [row["label"] for row in rows(made.tables, "SELECT * FROM latest_labels")] == ["yes"]
+    assert set(rows(made.tables, "SELECT * FROM latest_labels")[0]) == set(made.tables.labels.schema().names)
+    assert made.tables.record(identifier)["label"].to_pylist() == ["yes"]
+
+
+def test_into_a_pipe_every_column_of_every_row_is_printed_as_csv(made: Project) -> None:
+    found = list(csv.DictReader(io.StringIO(printed(made, "SELECT * FROM predictions"))))
+    assert len(found) == ROWS
+    assert list(found[0]) == made.tables.predictions.schema().names
+
+
+def test_it_prints_lines_of_json_and_csv(made: Project) -> None:
     sql = "SELECT feature_a AS size, at FROM predictions WHERE feature_a >= 3 ORDER BY 1"
-    assert "size" in printed(made, sql)
     lines = [json.loads(line) for line in printed(made, sql, "--json").splitlines()]
     assert [line["size"] for line in lines] == [3.0, 4.0]
     found = list(csv.DictReader(io.StringIO(printed(made, sql, "--csv"))))
@@ -74,6 +103,11 @@ WRITES = {
     "drop": "DROP TABLE predictions",
     "setting": "SET datafusion.execution.batch_size = 1",
     "comment": "/* SELECT */ DROP TABLE predictions",
+    "comment in a comment": "/* /* */ SELECT */ COPY (SELECT 1) TO '{path}/out.csv'",
+    "half a line's end": "--\rEXPLAIN ANALYZE COPY (--\nSELECT 1) TO '{path}/out.csv'",
+    "after half a line's end": "-- \rSELECT 1\nCOPY (SELECT 1) TO '{path}/out.csv'",
+    "in parentheses": "(COPY (SELECT 1) TO '{path}/out.csv')",
+    "into": "SELECT * INTO foo FROM predictions",
     "two": "SELECT 1; COPY (SELECT 1) TO '{path}/out.csv'",
     "file": "SELECT * FROM '{path}/secret.csv'",
     "file in quotes": 'SELECT * FROM "{path}/secret.csv"',
@@ -97,6 +131,7 @@ WRONG = {
     "SELECT * FROM coffee": r"there is no table 'coffee'; there are predictions, labels",
     "SELECT a FROM": "the query cannot be answered: SQL error",
     "SELECT 1; SELECT 2": "it is more than one statement",
+    "SELECT * INTO foo FROM predictions": "no columns, as SELECT ... INTO does; leave INTO out",
     "DROP TABLE predictions": "only a query is answered, which begins with SELECT or WITH",
     "SELECT 1 / (feature_a - feature_a) FROM predictions WHERE CAST(prediction AS INT) = 1": "cannot be answered",
 }

@@ -9,9 +9,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from lifecycle.errors import StoreUnavailable
-from lifecycle.feature_log.delta import DataFile, LogTable
+from lifecycle.errors import Conflict, StoreUnavailable
+from lifecycle.feature_log.delta import ABSENT_SECONDS, DataFile, LogTable
 from lifecycle.feature_log.files import File, LocalFiles
+from lifecycle.feature_log.storage import LocalStorage
 from lifecycle.feature_log.table import LogTables
 from tests import builders
 from tests.component.lifecycle.logged import DAY, EVER, START, Log, rows_of
@@ -141,6 +142,37 @@ def test_replacing_takes_rows_away_and_their_file_stays_until_it_is_removed(log:
     assert log.tables.verify() == []
 
 
+def _merge_late(table: LogTable) -> None:
+    """Chooses what to merge, and merges it after another process has done so."""
+    state = table.state()
+    assert state is not None
+    other = LogTables(Path(table.storage.url).parent).predictions
+    other.replace(other.files(), [pa.Table.from_batches(other.scan(other.files()))], data_change=False)
+    rows = pa.Table.from_batches(other.scan(other.files()))
+    table.replace(state.files, [rows], data_change=False)
+
+
+def test_what_another_process_has_replaced_is_not_replaced_again(log: Log, table: LogTable) -> None:
+    for offset in range(4):
+        table.append(some_rows(10, START + offset), {})
+    with pytest.raises(Conflict, match="another process has taken it out; look again"):
+        _merge_late(table)
+    assert table.row_count() == log.tables.rows(*EVER).num_rows == 40
+
+
+class Trusting(LogTable):
+    """Broken: does not look whether what it takes out is still there."""
+
+    def _refuse_late(self, *_: object) -> None: ...
+
+
+def test_the_check_catches_a_table_that_replaces_what_is_gone(log: Log, table: LogTable) -> None:
+    for offset in range(4):
+        table.append(some_rows(10, START + offset), {})
+    _merge_late(Trusting(table.name, table.storage, table.keys))
+    assert table.row_count() == 80
+
+
 def test_replacing_with_nothing_leaves_the_other_rows(log: Log, table: LogTable) -> None:
     table.append(some_rows(4), {})
     table.append(some_rows(2, START + 1), {})
@@ -246,6 +278,37 @@ def test_the_check_sees_a_torn_commit_that_nobody_takes_out(log: Log, table: Log
     )
     with pytest.raises(StoreUnavailable, match="the table predictions cannot be read"):
         table.row_count()
+
+
+class Remote(LocalStorage):
+    """A folder that is as far away as an object store, and counts how often its log is listed."""
+
+    buffered = True
+    listed = 0
+
+    def log_names(self) -> list[str]:
+        self.listed += 1
+        return super().log_names()
+
+
+def test_a_table_that_is_not_there_is_looked_for_once_a_second_in_an_object_store(tmp_path: Path) -> None:
+    now = [5.0]
+    storage = Remote(tmp_path / "predictions", LocalFiles())
+    table = LogTable("predictions", storage, ("at", "id"), monotonic=lambda: now[0])
+    assert table.transaction("writer") == 0
+    looked = storage.listed
+    assert [table.transaction("writer"), table.version(), table.row_count()] == [0, None, 0]
+    assert storage.listed == looked
+    LogTables(tmp_path).predictions.append(some_rows(), {"writer": 1})
+    now[0] += ABSENT_SECONDS
+    assert (table.row_count(), table.transaction("writer")) == (1, 1)
+
+
+def test_a_table_is_there_for_who_made_it_however_lately_it_was_not(tmp_path: Path) -> None:
+    table = LogTable("predictions", Remote(tmp_path / "predictions", LocalFiles()), ("at", "id"), monotonic=lambda: 5.0)
+    assert table.transaction("writer") == 0
+    table.append(some_rows(), {"writer": 1})
+    assert (table.row_count(), table.transaction("writer")) == (1, 1)
 
 
 def test_a_file_whose_bounds_are_not_known_is_never_passed_over() -> None:

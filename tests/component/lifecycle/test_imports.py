@@ -1,12 +1,14 @@
 """An import is seen whole or not at all, once, wherever it is cut short and whoever finishes it."""
 
+from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
 
 from lifecycle.clock import ManualClock
-from lifecycle.errors import Conflict
-from lifecycle.feature_log.files import LOCAL_FILES, FileSystem, LocalFile
+from lifecycle.errors import Conflict, StoreUnavailable
+from lifecycle.feature_log.files import LOCAL_FILES, FileSystem, LocalFile, LocalFiles
 from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.imports import ACTION, Imports
 from lifecycle.feature_log.table import LogTables
@@ -84,7 +86,7 @@ class Hasty(Imports):
     """Deliberately broken: publishes what is staged although no list says that it is all."""
 
     def commit(self, identifier: str, at: int, actor: str, facts: object) -> None:
-        for name in self._names(".seg"):
+        for name in self._ours():
             self._files.rename(self.staged / name, self._segments / name)
 
 
@@ -120,3 +122,133 @@ def test_a_second_import_at_the_same_time_is_refused_and_what_the_first_has_stag
             raise AssertionError("two imports run")
         assert Imports(tmp_path).settle(ledger) == 0
         assert len(LOCAL_FILES.names(area.staged)) == 2
+
+
+def decided(folder: Path, ledger: SqlLedger) -> Path:
+    """The list of an import that was cut short right after it was decided; nothing of it is published."""
+    for fatal in count(1):
+        home = folder / str(fatal)
+        try:
+            bring(home, ledger, FaultyFiles(Steps(fatal)))
+        except Killed:
+            lists = [path for path in (home / "imports").glob("*.json") if not path.name.startswith(".")]
+            if lists:
+                return lists[0]
+    raise AssertionError("no step lies between the decision and its publication")
+
+
+def staged(folder: Path) -> list[str]:
+    return [name for name in LOCAL_FILES.names(folder / "imports") if name.endswith(".seg")]
+
+
+def test_a_damaged_list_is_put_aside_and_its_segments_stay_until_somebody_decides(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    path = decided(tmp_path, ledger)
+    home, content, before = path.parent.parent, path.read_bytes(), entries(ledger)
+    path.write_bytes(content[:40])
+    area = Imports(home)
+    for _ in range(3):
+        assert area.settle(ledger) == 0
+        assert len(staged(home)) == BATCHES
+    (aside,) = area.set_aside()
+    assert aside.read_bytes() == content[:40]
+    assert aside.parent == LogTables(home).quarantine
+    assert (seen(home), entries(ledger), area.unfinished()) == (0, before, [])
+    with pytest.raises(Conflict, match="move the segments in .* or remove them"), area.running(ledger):
+        raise AssertionError("what is staged would be taken for a part of this import")
+    assert len(staged(home)) == BATCHES
+
+
+def test_after_the_advice_about_a_damaged_list_its_import_is_whole_and_others_run(
+    tmp_path: Path, ledger: SqlLedger
+) -> None:
+    path = decided(tmp_path, ledger)
+    home = path.parent.parent
+    path.write_bytes(b"")
+    area = Imports(home)
+    area.settle(ledger)
+    for name in staged(home):
+        LOCAL_FILES.rename(area.staged / name, home / "segments" / name)
+    for aside in area.set_aside():
+        aside.unlink()
+    assert seen(home) == BATCHES
+    bring(home, ledger)
+    assert seen(home) == 2 * BATCHES
+
+
+class Unsynced(LocalFiles):
+    """For what is done a thousand times and has to outlive no loss of power."""
+
+    def sync_folder(self, folder: Path) -> None:
+        pass
+
+
+def test_every_changed_bit_and_every_lost_end_of_a_list_is_seen(tmp_path: Path, ledger: SqlLedger) -> None:
+    area = Imports(tmp_path, Unsynced())
+    area.staged.mkdir()
+    (area.staged / "writer.0000000001.seg").write_bytes(b"")
+    area.commit("x", START, "a", {})
+    path = area.staged / "x.json"
+    content = path.read_bytes()
+    changed = [_flipped(content, bit) for bit in range(8 * len(content))]
+    for damaged in [*changed, *(content[:end] for end in range(len(content)))]:
+        path.write_bytes(damaged)
+        assert area.settle(ledger) == 0
+        assert [aside.read_bytes() for aside in area.set_aside()] == [damaged]
+        assert staged(tmp_path) == ["writer.0000000001.seg"]
+    for aside in area.set_aside():
+        aside.unlink()
+    path.write_bytes(content)
+    assert area.settle(ledger) == 1
+    assert (staged(tmp_path), entries(ledger)) == ([], 1)
+
+
+def _flipped(content: bytes, bit: int) -> bytes:
+    changed = bytearray(content)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def make_folder(path: Path) -> None:
+    path.mkdir()
+    (path / "something").write_text("")
+
+
+def make_dangling(path: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+def make_link(path: Path) -> None:
+    target = path.parent.parent / "elsewhere"
+    target.write_text("{}")
+    path.symlink_to(target)
+
+
+@pytest.mark.parametrize("make", [make_folder, make_dangling, make_link])
+@pytest.mark.parametrize("name", ["x.json", ".x.json.new", "writer.0000000001.seg", "writer.0000000001.open", "notes"])
+def test_what_no_import_put_there_stays_and_stops_no_import(
+    tmp_path: Path, ledger: SqlLedger, name: str, make: Callable[[Path], None]
+) -> None:
+    area = Imports(tmp_path)
+    area.staged.mkdir()
+    odd = area.staged / name
+    make(odd)
+    assert area.settle(ledger) == 0
+    bring(tmp_path, ledger)
+    assert area.settle(ledger) == 0
+    assert seen(tmp_path) == BATCHES
+    assert (area.odd(), area.set_aside()) == ([odd], [])
+
+
+@pytest.mark.parametrize("make", [make_folder, make_dangling, make_link])
+def test_a_lock_that_is_no_plain_file_is_refused_with_what_to_do(
+    tmp_path: Path, ledger: SqlLedger, make: Callable[[Path], None]
+) -> None:
+    area = Imports(tmp_path)
+    area.staged.mkdir()
+    make(area.staged / "lock")
+    assert area.settle(ledger) == 0, "there is nothing to settle"
+    with pytest.raises(StoreUnavailable, match="remove it while no import runs"), area.running(ledger):
+        raise AssertionError("it ran without a lock")
+    assert area.odd() == [area.staged / "lock"]

@@ -12,6 +12,7 @@ import pyarrow.dataset as ds
 import pytest
 from deltalake import DeltaTable
 
+from evenkeel.log_query import query
 from lifecycle.clock import SystemClock
 from lifecycle.feature_log.fold import Folder
 from lifecycle.project import Project
@@ -41,6 +42,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Path:
     log.append_predictions(batch(ROWS, at=now, version=2, columns=more), schema(2, {**kinds, "depth": "numeric"}))
     log.append_predictions(batch(ROWS, at=now, version=3, columns=other), schema(3, {**kinds, "a": "categorical"}))
     log.append_labels([label(name, "yes", received_at=now) for name in rows.ids])
+    log.append_labels([label(rows.ids[0], "no", received_at=now - 1), label(rows.ids[1], "no", received_at=now + 1)])
     log.close()
     Folder(project.tables, clock).fold()
     return folder
@@ -56,8 +58,24 @@ def run(block: str, here: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("number", range(len(BLOCKS)))
 def test_a_code_block_of_the_document_runs_and_sees_every_row(here: Path, number: int) -> None:
     assert len(BLOCKS) == 4
-    with_labels_only = "JOIN labels" in BLOCKS[number]
-    assert run(BLOCKS[number], here)["answered"] == (ROWS if with_labels_only else 3 * ROWS)
+    joined = "latest" in BLOCKS[number]
+    names = run(BLOCKS[number], here)
+    assert names["answered"] == (ROWS if joined else 3 * ROWS)
+    if joined:  # a correction each way: of one that was wrong first, and of one that was right
+        assert names["right"] == ROWS - 1
+
+
+@pytest.mark.parametrize("number", [number for number, block in enumerate(BLOCKS) if "latest" in block])
+def test_a_code_block_that_joined_all_labels_would_be_caught(here: Path, number: int) -> None:
+    wrong = BLOCKS[number].replace('.unique("id", keep="last")', "").replace("JOIN latest l", "JOIN labels l")
+    assert run(wrong, here)["answered"] == ROWS + 2
+
+
+def test_the_command_of_the_document_joins_the_latest_label_of_each_row(here: Path) -> None:
+    (sql,) = re.findall(r'log query "(SELECT[^"]*JOIN[^"]*)"', DOCUMENT.read_text())
+    tables = Project.open(here / "shop").tables
+    found = [row for batch_ in query(tables, sql)[1] for row in batch_.to_pylist()]
+    assert {(row["label"], row["answered"]) for row in found} == {("yes", ROWS - 1), ("no", 1)}
 
 
 def test_the_document_says_every_column_that_there_is(here: Path) -> None:

@@ -1,7 +1,9 @@
 """The read side: windows, labels joined to them, and columns whose kind has changed."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
 
 import duckdb
 import polars as pl
@@ -10,11 +12,13 @@ import pytest
 from deltalake import DeltaTable
 
 from lifecycle import feature_log
-from lifecycle.errors import StoreUnavailable
+from lifecycle.clock import to_datetime
+from lifecycle.errors import InputRejected, StoreUnavailable
 from lifecycle.feature_log import parquet
 from lifecycle.feature_log.files import LocalFiles
 from lifecycle.feature_log.table import LogTables, days
 from lifecycle.ids import uuid7
+from lifecycle.project import Project
 from tests import builders
 from tests.component.lifecycle.logged import DAY, EVER, START, Log, rows_of
 
@@ -250,3 +254,34 @@ def test_days_are_those_an_interval_touches() -> None:
     assert days(midnight, midnight + DAY) == ["2023-11-15"]
     assert days(midnight - 1, midnight + DAY + 1) == ["2023-11-14", "2023-11-15", "2023-11-16"]
     assert days(midnight, midnight) == ["2023-11-15"]
+
+
+@pytest.fixture
+def notebook(tmp_path: Path) -> Path:
+    """A project whose log has one row."""
+    (tmp_path / "evenkeel.toml").write_text('[model]\nname = "houses"\n')
+    Log(Project.open(tmp_path).tables).predict()
+    return tmp_path
+
+
+def test_a_notebook_may_say_dates_and_a_features_own_name(notebook: Path) -> None:
+    day = to_datetime(START).date()
+    found = feature_log.window(day, day + timedelta(days=1), ["town", "version"], project=notebook).read_all()
+    assert found.to_pylist() == [{"id": ANY, "feature_town": "Ghent", "version": 1}]
+    assert feature_log.window(day + timedelta(days=1), 10**17, project=notebook).read_all().num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("columns", "words"),
+    [(["twon"], r"no column 'twon' \(did you mean 'town'\?\); it has id"), ("prediction", r"write \['prediction'\]")],
+    ids=["unknown", "text"],
+)
+def test_a_notebook_is_told_of_columns_that_there_are_not(notebook: Path, columns: list[str], words: str) -> None:
+    with pytest.raises(InputRejected, match=words):
+        feature_log.window(0, 10**17, columns, project=notebook)
+
+
+@pytest.mark.parametrize("moment", ["2026-01-31", 1.5, True, None], ids=["text", "float", "truth", "none"])
+def test_a_notebook_is_told_what_a_moment_is(notebook: Path, moment: Any) -> None:
+    with pytest.raises(TypeError, match="is no moment; give a datetime, a date, or whole microseconds since 1970"):
+        feature_log.window(moment, 10**17, project=notebook)

@@ -3,14 +3,18 @@
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from structlog.testing import capture_logs
 
-from lifecycle.contract import Contract
+from lifecycle.contract import Column, Contract
 from lifecycle.errors import Conflict, ProjectInvalid
 from lifecycle.ledger.sql import SqlLedger
+from lifecycle.model_store import LocalModelStore
 from lifecycle.ports import Estimator
-from lifecycle.promotion import rollback
+from lifecycle.promotion import promote, rollback
 from lifecycle.records import Verdict
+from lifecycle.versions import LABEL
 from retrain.lease import RetrainLease
 from retrain.trainer import FileTrainer
 from tests.unit.retrain.making import NEW, OLD, World, judged, rows
@@ -223,6 +227,63 @@ def test_a_contract_that_began_to_pseudonymise_what_the_champion_knows_fails_the
     run = world.run()
     assert run.state == "failed"
     assert "no longer has the columns of version 1 (differing: 'b')" in run.decision["reasons"][0]
+
+
+def other_columns(world: World) -> Contract:
+    """`a` became whole numbers, `b` went, and `c` came."""
+    columns = (Column(name="a", kind="integer"), Column(name="c", kind="numeric"))
+    return world.contract.model_copy(update={"columns": columns})
+
+
+def reshaped(count: int, slope: float, *, seed: int) -> pd.DataFrame:
+    """Rows of `other_columns`."""
+    made = rows(count, seed=seed)
+    whole = (made["a"] * 10).round().astype("int64")
+    return pd.DataFrame({"a": whole, "c": made["b"], LABEL: slope * (whole + made["b"])})
+
+
+def test_after_a_change_of_columns_only_rows_of_versions_with_todays_are_learnt(world: World) -> None:
+    world.answer(rows(300, seed=2))
+    unlike = other_columns(world)
+    assert world.change_columns(unlike, reshaped(200, OLD, seed=3), reshaped(50, OLD, seed=4)) == 2
+    world.answer(reshaped(300, NEW, seed=5))
+    run = world.run()
+    assert (run.state, run.challenger, world.live()) == ("promoted", 3, 3)
+    second = world.ledger.version(2)
+    assert second is not None
+    assert (run.snapshot["start"], run.snapshot["rows"], run.snapshot["others"]) == (second.created_at, 300, (1,))
+
+
+def test_what_another_version_answered_after_the_new_one_was_made_is_not_learnt(world: World) -> None:
+    """Between a version's making and its promotion the one before still answers."""
+    old = world.contract
+    world.change_columns(other_columns(world), reshaped(200, OLD, seed=3), reshaped(50, OLD, seed=4))
+    unlike, world.contract = world.contract, old
+    rollback(world.ledger, world.store, world.clock, actor="test")
+    world.answer(rows(100, seed=2))
+    world.contract = unlike
+    promote(world.ledger, world.store, world.clock, 2, actor="test", reason="again")
+    world.answer(reshaped(300, NEW, seed=5))
+    run = world.run()
+    assert (run.state, run.snapshot["rows"]) == ("promoted", 300)
+
+
+def test_a_run_that_breaks_down_ends_as_failed_with_a_reason_and_its_traceback_logged(world: World) -> None:
+    world.answer(rows(300, NEW, seed=2))
+    requested = world.requested()
+
+    class Broken(LocalModelStore):
+        def next_number(self) -> int:
+            raise KeyError("colour")
+
+    with capture_logs() as logged:
+        run = replace(world.job, store=Broken(world.store.root)).run(requested.id)
+    assert world.ledger.run(requested.id) == run
+    assert (run.state, run.decision["reasons"]) == (
+        "failed",
+        ["the retrain broke down (KeyError); look at the log of the retrain"],
+    )
+    assert [line["exc_info"] for line in logged if line["event"] == "retrain_broke_down"] == [True]
 
 
 def test_rows_of_which_the_log_does_not_keep_all_are_refused_with_the_reason(world: World) -> None:

@@ -55,8 +55,8 @@ def test_feedback_is_202_and_says_what_was_rejected(worker: Worker) -> None:
     assert response.json() == {
         "accepted": 1,
         "rejected": [
-            {"id": identifier, "reason": "the label is not one of the model's 2 classes"},
-            {"id": None, "reason": "id is not the id of a prediction"},
+            {"place": 1, "id": identifier, "reason": "the label is not one of the model's 2 classes"},
+            {"place": 2, "id": None, "reason": "id is not the id of a prediction"},
         ],
     }
     assert response.headers["x-model-version"] == "1"

@@ -12,12 +12,15 @@ import pytest
 
 from lifecycle.contract import Columns
 from lifecycle.errors import InputRejected, ModelUnavailable, StoreUnavailable
+from lifecycle.feature_log.fold import Folder
+from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import is_uuid7, uuid7
 from lifecycle.ports import Runtime
 from lifecycle.records import PredictionBatch
 from service.exchange import Refused
 from service.live import Live
 from service.plane import DataPlane
+from tests import builders
 from tests.component.service.making import LIMITS, ROW, Published, Worker, count, publish, request
 
 
@@ -317,6 +320,34 @@ def test_one_bad_label_does_not_hold_up_the_others(worker: Worker) -> None:
     assert count(worker.metrics.labels, outcome="rejected") == 1
 
 
+def test_every_rejection_says_which_label_of_the_request_it_is_about(worker: Worker) -> None:
+    known = identifier(worker)
+    labels = [
+        None,
+        {"id": known, "label": "yes"},
+        {"id": "?", "label": "yes"},
+        {"id": known},
+        {"id": known, "label": 7},
+    ]
+    _, rejected = asyncio.run(worker.plane.feedback(labels, request()))
+    assert [(item.place, item.id) for item in rejected] == [(0, None), (2, None), (3, known), (4, known)]
+
+
+@pytest.mark.parametrize("told", [["yes", "no"], ["no", "yes"], ["yes", "no", "yes", "no"]])
+def test_of_two_labels_for_one_prediction_in_one_request_the_later_is_in_the_table(
+    worker: Worker, tmp_path: Path, told: list[str]
+) -> None:
+    tables = LogTables(tmp_path / "tables")
+    writer = builders.writer(tables.segments, worker.clock)
+    batch = builders.batch(1, at=worker.clock.now())
+    writer.append_predictions(batch, builders.schema())
+    assert feedback(worker, *({"id": batch.ids[0], "label": label} for label in told))[0] == len(told)
+    writer.append_labels(worker.log.labels)
+    writer.close()
+    Folder(tables, worker.clock).fold()
+    assert tables.rows(0, 2**62 // 1000, ["label"], labels=True)["label"].to_pylist() == told[-1:]
+
+
 @pytest.mark.parametrize(
     ("item", "reason"),
     [
@@ -355,8 +386,8 @@ def test_a_label_that_cannot_be_kept_is_rejected_by_id(worker: Worker, content: 
     assert reason in said
 
 
-@pytest.mark.parametrize(("seconds", "taken"), [(-86_400 * 400, 0), (-30, 1), (30, 1), (120, 0)])
-def test_an_id_from_before_the_first_version_or_of_a_moment_to_come_names_no_prediction(
+@pytest.mark.parametrize(("seconds", "taken"), [(-86_400 * 4000, 1), (-30, 1), (30, 1), (120, 0)])
+def test_an_id_of_any_day_may_be_of_an_imported_prediction_and_one_of_a_moment_to_come_names_none(
     worker: Worker, seconds: float, taken: int
 ) -> None:
     assert feedback(worker, {"id": identifier(worker, seconds), "label": "yes"})[0] == taken

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +175,21 @@ def test_without_its_key_a_marked_model_is_not_ready_and_says_why(tmp_path: Path
     assert worker.log.predictions == []
 
 
+@pytest.mark.parametrize(
+    ("check", "status"), [(PSEUDONYMS.check, 200), (None, 200), (Pseudonyms(bytes(32)).check, 503)]
+)
+def test_a_key_that_is_not_the_one_of_the_model_s_contract_leaves_the_service_unready(
+    hiding: Worker, check: str | None, status: int
+) -> None:
+    live = hiding.follower.live
+    assert live is not None
+    contract = live.model.contract.model_copy(update={"key_check": check})
+    hiding.follower.live = replace(live, model=replace(live.model, contract=contract))
+    ready = hiding.ask("GET", "/readyz")
+    assert ready.status_code == status
+    assert ("is not the one that the contract was made with" in ready.text) == (status == 503)
+
+
 # labels by the caller's own id
 
 
@@ -202,6 +218,7 @@ def test_without_an_id_column_a_label_by_external_id_is_rejected_with_a_reason(w
     accepted, (rejected,) = feedback(worker, {"external_id": "A-17", "label": "yes"})
     assert accepted == 0
     assert rejected == {
+        "place": 0,
         "id": None,
         "reason": "the model's contract names no id column, so a label needs the id of its prediction",
     }
@@ -213,12 +230,12 @@ def test_without_an_id_column_a_label_by_external_id_is_rejected_with_a_reason(w
         ({"id": "x", "external_id": "A-17", "label": "yes"}, "has both id and external_id"),
         ({"label": "yes"}, "id is not the id of a prediction"),
         ({"id": None, "external_id": None, "label": "yes"}, "id is not the id of a prediction"),
-        ({"external_id": "", "label": "yes"}, "external_id must be a text of at most 200 characters"),
-        ({"external_id": "x" * 1_500, "label": "yes"}, "external_id must be a text of at most 200 characters"),
-        ({"external_id": "a\0b", "label": "yes"}, "external_id must be a text of at most 200 characters"),
-        ({"external_id": True, "label": "yes"}, "external_id must be a text of at most 200 characters"),
-        ({"external_id": ["A"], "label": "yes"}, "external_id must be a text of at most 200 characters"),
-        ({"external_id": 1e300, "label": "yes"}, "external_id must be a text of at most 200 characters"),
+        ({"external_id": "", "label": "yes"}, "a number that is exact, not an empty one"),
+        ({"external_id": "x" * 1_500, "label": "yes"}, "a number that is exact, not one of 1500 characters"),
+        ({"external_id": "a\0b", "label": "yes"}, "a number that is exact, not one with control characters"),
+        ({"external_id": True, "label": "yes"}, "a number that is exact, not a boolean"),
+        ({"external_id": ["A"], "label": "yes"}, "a number that is exact, not a list"),
+        ({"external_id": 1e300, "label": "yes"}, "a number that is exact, not a number"),
     ],
     ids=range(9),
 )
@@ -226,7 +243,7 @@ def test_a_label_that_names_no_prediction_is_rejected_and_not_repeated(
     naming: Worker, item: dict[str, Any], reason: str
 ) -> None:
     accepted, (rejected,) = feedback(naming, item)
-    assert (accepted, set(rejected)) == (0, {"id", "reason"})
+    assert (accepted, set(rejected)) == (0, {"place", "id", "reason"})
     assert reason in rejected["reason"]
     assert naming.log.labels == []
 
@@ -238,4 +255,5 @@ def test_a_number_beyond_all_numbers_is_no_id_and_no_failure(naming: Worker) -> 
 
 def test_a_label_out_of_its_domain_is_rejected_by_the_caller_s_own_id(naming: Worker) -> None:
     _, (rejected,) = feedback(naming, {"external_id": "A-17", "label": "perhaps"})
-    assert rejected == {"id": None, "external_id": "A-17", "reason": "the label is not one of the model's 2 classes"}
+    reason = "the label is not one of the model's 2 classes"
+    assert rejected == {"place": 0, "id": None, "external_id": "A-17", "reason": reason}

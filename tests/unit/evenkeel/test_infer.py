@@ -232,6 +232,7 @@ def test_a_subject_is_set_aside_and_beside_the_rows_as_a_pseudonym(tmp_path: Pat
     inference = private(tmp_path, frame, subject="who", id="key")
     assert "only a pseudonym is kept" in reasons(inference)["who"]
     assert (inference.contract.subject, inference.contract.privacy) == ("who", {"who": "subject"})
+    assert inference.contract.key_check == PSEUDONYMS.check
     subjects = inference.rows[SUBJECT].tolist()
     assert subjects[:5] == [PSEUDONYMS.subject(f"person {index}") for index in range(5)]
     assert subjects[5] is None

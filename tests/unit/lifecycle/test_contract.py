@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from lifecycle.checking import LONGEST_TEXT, MOST_PROBLEMS
+from lifecycle.checking import LONGEST_TEXT, MOST_PROBLEMS, id_texts
 from lifecycle.contract import Columns, Contract, label_text
 from lifecycle.errors import InputRejected
 from tests import builders
@@ -62,7 +62,11 @@ def test_a_value_that_is_only_new_is_accepted() -> None:
         ({"new": "true"}, "new", "must be true or false, not a text"),
         ({"new": 2}, "new", "must be true or false, not an integer"),
         ({"town": 7}, "town", "must be a text of at most 1000 characters, not an integer"),
-        ({"town": "x" * (LONGEST_TEXT + 1)}, "town", "must be a text of at most 1000 characters, not a text"),
+        (
+            {"town": "x" * (LONGEST_TEXT + 1)},
+            "town",
+            "must be a text of at most 1000 characters, not one of 1001 characters",
+        ),
         ({"town": ["Ghent"]}, "town", "must be a text of at most 1000 characters, not a list"),
         ({"sold": "yesterday"}, "sold", "must be a date and time in ISO 8601, not a text"),
         ({"sold": 5}, "sold", "must be a date and time in ISO 8601, not an integer"),
@@ -252,3 +256,18 @@ def _checked(rows: list[Any]) -> Columns | None:
     assert rejected.problems
     assert all(problem.row is not None and problem.row < len(rows) for problem in rejected.problems)
     return None
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ("a\ud800", "one with half of a surrogate pair, which is no character"),
+        ("a\x00", "one with control characters"),
+        ("x" * 201, "one of 201 characters"),
+        (True, "a boolean"),
+    ],
+    ids=["half", "control", "long", "boolean"],
+)
+def test_an_id_that_cannot_be_kept_is_told_what_is_wrong_with_it(value: object, words: str) -> None:
+    with pytest.raises(InputRejected, match=f"or a number that is exact, not {words}"):
+        id_texts("key", [value])

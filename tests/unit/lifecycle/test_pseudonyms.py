@@ -19,6 +19,7 @@ def test_a_value_has_one_pseudonym_under_a_key_and_another_under_another() -> No
 def test_a_pseudonym_stays_what_it_is_in_every_release() -> None:
     assert ONE.of("A-17") == "p_bcf5fa44893290e01089ec35c5d842cf"
     assert ONE.subject("A-17") == "p_deca3c4f3faac2403f1c7511c4a6965f"
+    assert ONE.check == "18a9bfebae144620e21e683919f56900"
 
 
 @pytest.mark.parametrize("value", VALUES, ids=range(len(VALUES)))
@@ -47,6 +48,21 @@ def test_a_key_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
 
 def test_two_projects_have_different_keys(tmp_path: Path) -> None:
     assert Pseudonyms.ensure(tmp_path / "one").of("A-17") != Pseudonyms.ensure(tmp_path / "other").of("A-17")
+
+
+def test_a_key_is_read_as_the_one_that_was_meant_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "pseudonym.key"
+    check = Pseudonyms.ensure(path).check
+    assert Pseudonyms.read(path, check).check == Pseudonyms.read(path).check == check
+    path.unlink()
+    assert Pseudonyms.ensure(path).check != check
+    with pytest.raises(ProjectInvalid, match="is not the one that the contract was made with.* from its copy"):
+        Pseudonyms.read(path, check)
+
+
+def test_what_tells_a_key_from_others_is_the_pseudonym_of_no_value() -> None:
+    assert ONE.check not in ONE.of("") + ONE.subject("")
+    assert ONE.check != OTHER.check
 
 
 def test_a_missing_key_is_missed_and_not_made(tmp_path: Path) -> None:

@@ -104,10 +104,16 @@ def test_a_refused_and_a_failed_retrain_are_told_until_one_is_promoted(
 
 @pytest.mark.parametrize(
     ("seconds_ago", "changes", "opens"),
-    [(1, {}, False), (1, {"quarantined_segments": 1}, True), (31, {}, True), (1, {"watermark": 0}, True)],
+    [
+        (1, {}, False),
+        (1, {"quarantined_segments": 1}, True),
+        (31, {}, True),
+        (1, {"watermark": 0}, True),
+        (1, {"problem": "the disk is full"}, True),
+    ],
 )
 def test_a_degraded_log_is_told(
-    ledger: SqlLedger, clock: ManualClock, alerts: Alerts, seconds_ago: int, changes: dict[str, int], *, opens: bool
+    ledger: SqlLedger, clock: ManualClock, alerts: Alerts, seconds_ago: int, changes: dict[str, Any], *, opens: bool
 ) -> None:
     at = clock.now() - seconds_ago * 1_000_000
     ledger.save_fold(

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from lifecycle.clock import ManualClock
 from lifecycle.ledger.sql import SqlLedger
-from lifecycle.records import FoldStatus
+from lifecycle.records import FoldStatus, Performance
 from monitoring.metrics import exposition
 from tests.unit.monitoring.making import kept, score, verdict
 
@@ -61,10 +61,19 @@ def test_what_the_fold_met_is_told(ledger: SqlLedger, clock: ManualClock) -> Non
     assert found["evenkeel_log_orphaned_labels_total"] == 4
 
 
-def test_the_coverage_is_that_of_the_newest_window_with_labels(ledger: SqlLedger, clock: ManualClock) -> None:
+def test_the_coverage_is_that_of_the_newest_judged_window_with_rows(ledger: SqlLedger, clock: ManualClock) -> None:
     ledger.save(verdict(0, "ok", performance=replace(kept(40), coverage=0.25)))
-    ledger.save(verdict(1, "ok", performance=replace(kept(40), rows=0, coverage=0.0)))
+    ledger.save(verdict(1, "insufficient_data", rows=3, scores=()))
+    ledger.save(verdict(2, "no_traffic", rows=0, scores=(), version=None))
     assert samples(ledger, clock)["evenkeel_label_coverage_ratio"] == 0.25
+
+
+def test_the_coverage_goes_to_zero_when_labels_stop_and_the_loss_stays(ledger: SqlLedger, clock: ManualClock) -> None:
+    ledger.save(verdict(0, "ok", performance=replace(kept(40), coverage=0.25)))
+    ledger.save(verdict(1, "ok", performance=Performance(0, 0.0, {}, {})))
+    found = samples(ledger, clock)
+    assert found["evenkeel_label_coverage_ratio"] == 0
+    assert found["evenkeel_performance_loss"] == 1.0
 
 
 def test_labels_come_from_closed_sets(ledger: SqlLedger, clock: ManualClock, tmp_path: Path) -> None:

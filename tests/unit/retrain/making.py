@@ -10,6 +10,7 @@ import pandas as pd
 from lifecycle import versions
 from lifecycle.clock import ManualClock
 from lifecycle.config import Config
+from lifecycle.contract import Contract
 from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7
@@ -109,6 +110,16 @@ class World:
         self.ledger.save_run(run)
         return run
 
+    def change_columns(self, contract: Contract, reference: pd.DataFrame, unseen: pd.DataFrame) -> int:
+        """A version under another contract, learnt from `reference`, becomes the champion; its number."""
+        self.contract = contract
+        trained = train(contract, self.trainer, reference, unseen, seed=0, snapshot={"kind": "file"})
+        version = versions.register(trained.candidate, self.store, self.ledger, self.clock, "skops")
+        self.clock.advance(1)
+        promote(self.ledger, self.store, self.clock, version.number, actor="test", reason="other columns")
+        self.clock.advance(1)
+        return version.number
+
     def answer(self, answered: pd.DataFrame, *, labelled: bool = True) -> tuple[int, int]:
         """Log `answered` (as `rows` makes them) and their labels and fold both; the [first, last) moments they took."""
         first = self.clock.now()
@@ -131,9 +142,14 @@ class World:
     def _log(self, part: pd.DataFrame, ids: Sequence[str]) -> None:
         columns = {name: [None if pd.isna(value) else value for value in part[name]] for name in self.contract.names}
         record = batch(
-            at=self.clock.now(), ids=ids, columns=columns, predictions=part[LABEL].tolist(), probabilities={}
+            at=self.clock.now(),
+            version=self.live() or 1,
+            ids=ids,
+            columns=columns,
+            predictions=part[LABEL].tolist(),
+            probabilities={},
         )
-        self._writer.append_predictions(record, LogSchema.of(1, self.contract))
+        self._writer.append_predictions(record, LogSchema.of(record.version, self.contract))
 
     def _become_champion(self) -> None:
         known, unseen = rows(200, task=self.task), rows(50, task=self.task, seed=1)

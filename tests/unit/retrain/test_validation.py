@@ -85,3 +85,6 @@ def test_what_the_log_does_not_keep_is_the_reason_why_nothing_is_learnt() -> Non
     settings = config()
     (reason,) = findings(rows(300), rows(200), contract, [], settings.retrain, settings.monitoring)
     assert "the feature log does not keep 'b', as the contract's privacy says (drop)" in reason
+    assert "`evenkeel init`" in reason
+    assert "set the column aside (--drop)" in reason
+    assert "from a file" not in reason, "no command does that"

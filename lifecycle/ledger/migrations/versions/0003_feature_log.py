@@ -1,7 +1,7 @@
 """More of what the folder saw, and erasures."""
 
 from alembic import op
-from sqlalchemy import JSON, BigInteger, Column, String
+from sqlalchemy import JSON, BigInteger, Column, String, Text
 
 revision = "0003"
 down_revision = "0002"
@@ -11,6 +11,7 @@ COUNTS = ("corrupt_frames", "parked_labels", "orphaned_labels")
 def upgrade() -> None:
     for name in COUNTS:
         op.add_column("fold_status", Column(name, BigInteger, nullable=False, server_default="0"))
+    op.add_column("fold_status", Column("problem", Text))
     op.create_table(
         "erasures",
         Column("id", String(36), primary_key=True),
@@ -24,5 +25,5 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table("erasures")
-    for name in COUNTS:
+    for name in (*COUNTS, "problem"):
         op.drop_column("fold_status", name)
