@@ -42,8 +42,9 @@ class LabelReader:
         if not isinstance(item, dict):
             return Rejection(place, None, "is not an object with id and label")
         named = [name for name in (ID, EXTERNAL_ID) if item.get(name) is not None]
-        if len(named) > 1:
-            return Rejection(place, None, "has both id and external_id; send the one that you know the prediction by")
+        if len(named) != 1:
+            both = "has both id and external_id" if named else "has neither id nor external_id"
+            return Rejection(place, None, f"{both}; send the one that you know the prediction by")
         identifier = external = said = None
         if named == [EXTERNAL_ID]:
             try:

@@ -353,7 +353,7 @@ def test_of_two_labels_for_one_prediction_in_one_request_the_later_is_in_the_tab
     [
         ("text", "is not an object"),
         (None, "is not an object"),
-        ({"label": "yes"}, "id is not the id of a prediction"),
+        ({"label": "yes"}, "has neither id nor external_id"),
         ({"id": 7, "label": "yes"}, "id is not the id of a prediction"),
         ({"id": "../../etc/passwd", "label": "yes"}, "id is not the id of a prediction"),
         ({"id": "018BD0C2-0000-7000-8000-000000000000", "label": "yes"}, "id is not the id of a prediction"),

@@ -228,8 +228,8 @@ def test_without_an_id_column_a_label_by_external_id_is_rejected_with_a_reason(w
     ("item", "reason"),
     [
         ({"id": "x", "external_id": "A-17", "label": "yes"}, "has both id and external_id"),
-        ({"label": "yes"}, "id is not the id of a prediction"),
-        ({"id": None, "external_id": None, "label": "yes"}, "id is not the id of a prediction"),
+        ({"label": "yes"}, "has neither id nor external_id"),
+        ({"id": None, "external_id": None, "label": "yes"}, "has neither id nor external_id"),
         ({"external_id": "", "label": "yes"}, "a number that is exact, not an empty one"),
         ({"external_id": "x" * 1_500, "label": "yes"}, "a number that is exact, not one of 1500 characters"),
         ({"external_id": "a\0b", "label": "yes"}, "a number that is exact, not one with control characters"),
