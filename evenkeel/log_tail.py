@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from evenkeel.log_rows import cell
 from lifecycle.clock import MICROSECONDS, from_datetime
-from lifecycle.feature_log.delta import DataFile
+from lifecycle.feature_log.data_files import DataFile
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
 from lifecycle.feature_log.naming import is_segment
 from lifecycle.feature_log.placing import MOMENT

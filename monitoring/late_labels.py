@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import numpy.typing as npt
 
-from lifecycle.feature_log.delta import DataFile
+from lifecycle.feature_log.data_files import DataFile
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import milliseconds_of
 

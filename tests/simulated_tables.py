@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lifecycle.feature_log.delta import DAY, DataFile
+from lifecycle.feature_log.data_files import DAY, DataFile
 from lifecycle.feature_log.naming import SEGMENTS
 from tests.simulated import SimulatedDisk
 

@@ -17,7 +17,8 @@ import structlog
 from lifecycle.clock import MICROSECONDS, to_datetime
 from lifecycle.config import FeatureLogSection
 from lifecycle.errors import Conflict, StoreUnavailable
-from lifecycle.feature_log.delta import DataFile, LogTable, State
+from lifecycle.feature_log.data_files import DataFile, State
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ports import Clock
 

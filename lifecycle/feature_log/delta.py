@@ -10,8 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -19,91 +17,35 @@ from deltalake import DeltaTable, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import DeltaError, TableNotFoundError
 from deltalake.transaction import AddAction, RemoveAction
 
-from lifecycle.clock import from_datetime
 from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.feature_log import commits
+from lifecycle.feature_log.data_files import (
+    BOUNDED,
+    DAY,
+    MERGED,
+    Bounds,
+    DataFile,
+    State,
+    data_file,
+    pruned,
+    schema_of,
+    state_of,
+)
 from lifecycle.feature_log.parquet import GROUP_ROWS, Group, Source, checked_fragment, encoded, ordered
 from lifecycle.feature_log.placing import placed
 from lifecycle.feature_log.storage import CHECKPOINT, LAST_CHECKPOINT, Storage, plain
 from lifecycle.ids import uuid7
 
-DAY = "day"
-MERGED = "merged-"
-"""How the name of a file begins whose rows were in others before."""
-BOUNDED = ("id", "at")
-"""Columns whose bounds a commit holds."""
 SETTINGS: Mapping[str, str | None] = {
     "delta.logRetentionDuration": "interval 1 hours",
     "delta.deletedFileRetentionDuration": "interval 1 hours",
     "delta.enableExpiredLogCleanup": "false",  # `clean_up` does it, once the checkpoint is on disk
 }
 NO_HOOKS = PostCommitHookProperties(create_checkpoint=False, cleanup_expired_logs=False)
-LAST = 2**63 - 1
 ABSENT_SECONDS = 1.0
 """How long a table that was not there is not looked for again where every look is several requests to an object store."""
 PANIC = "PanicException"
 """What the engine raises when damage surprises it; its class can be had by no other name, and it is no Exception."""
-
-
-@dataclass(frozen=True)
-class DataFile:
-    """A data file of the table, as its commit describes it; moments are microseconds since 1970.
-
-    Where a bound is not known, it is the widest.
-    """
-
-    path: str
-    day: str
-    rows: int
-    bytes: int
-    first_at: int
-    last_at: int
-    first_id: str
-    last_id: str
-
-    @property
-    def is_merged(self) -> bool:
-        """Whether its rows were in other files before."""
-        return self.path.rsplit("/", 1)[-1].startswith(MERGED)
-
-
-@dataclass(frozen=True)
-class State:
-    """A table as one commit left it."""
-
-    version: int
-    schema: pa.Schema
-    files: tuple[DataFile, ...]
-
-    @property
-    def rows(self) -> int:
-        return sum(file.rows for file in self.files)
-
-
-@dataclass
-class _Bounds:
-    """What a commit says of a file, gathered while its rows pass by."""
-
-    rows: int = 0
-    low: dict[str, Any] = field(default_factory=dict)
-    high: dict[str, Any] = field(default_factory=dict)
-
-    def passing(self, tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-        for table in tables:
-            self.rows += table.num_rows
-            for name in BOUNDED:
-                if name in table.column_names:
-                    self._take(name, pc.min_max(table[name]).as_py())
-            yield table
-
-    def _take(self, name: str, found: Mapping[str, Any]) -> None:
-        if found["min"] is not None:
-            self.low[name] = min(found["min"], self.low.get(name, found["min"]))
-            self.high[name] = max(found["max"], self.high.get(name, found["max"]))
-
-    def text(self) -> str:
-        low, high = ({name: _text(value) for name, value in side.items()} for side in (self.low, self.high))
-        return json.dumps({"numRecords": self.rows, "minValues": low, "maxValues": high, "nullCount": {}})
 
 
 class LogTable:
@@ -164,9 +106,9 @@ class LogTable:
     def _described(self, table: DeltaTable) -> State:
         """What `table` says; of the one that is kept open, worked out once per commit."""
         if table is not self._kept:
-            return _state(table)
+            return state_of(table)
         if self._state is None or self._state.version != table.version():
-            self._state = _state(table)
+            self._state = state_of(table)
         return self._state
 
     def _now(self) -> DeltaTable | None:
@@ -260,7 +202,7 @@ class LogTable:
             for day in sorted(pc.unique(together[DAY]).to_pylist())
         ]
         self._commit(table, added, (), transactions)
-        return [_file(action) for action in added]
+        return [data_file(action) for action in added]
 
     def replace(
         self,
@@ -279,7 +221,7 @@ class LogTable:
         table = self._open_to_write()
         if table is None:
             raise StoreUnavailable(f"the table {self.name} was to be rewritten, but it is not there; check the disk")
-        stored = _schema(table)
+        stored = schema_of(table)
         runs = itertools.groupby(_by_day(added), key=lambda part: part[0])
         prefix = "" if data_change else MERGED
         written = [
@@ -287,7 +229,7 @@ class LogTable:
             for day, parts in runs
         ]
         self._commit(table, written, removed, transactions or {}, data_change=data_change)
-        return [_file(action) for action in written]
+        return [data_file(action) for action in written]
 
     def drop_days(self, before: str) -> int:
         """Takes all days before `before` (a date) out of the table, in one commit, and deletes their files; how many rows."""
@@ -401,7 +343,7 @@ class LogTable:
     def _with_columns(self, tables: Sequence[pa.Table]) -> tuple[DeltaTable, pa.Schema]:
         """The table, made or widened to hold all columns of `tables`."""
         table = self._open_to_write()
-        stored = _schema(table) if table else pa.schema([])
+        stored = schema_of(table) if table else pa.schema([])
         fields = list(stored)
         for part in tables:
             names = placed(pa.schema(fields), part.schema)
@@ -443,7 +385,7 @@ class LogTable:
     def _write(
         self, day: str, tables: Iterable[pa.Table], stored: pa.Schema, *, prefix: str = "", data_change: bool = True
     ) -> AddAction:
-        bounds = _Bounds()
+        bounds = Bounds()
         schema = stored.remove(stored.get_field_index(DAY))
         path = f"{DAY}={day}/{prefix}{uuid7()}.parquet"
         rows = bounds.passing(table.select(schema.names) for table in tables)
@@ -531,58 +473,6 @@ class LogTable:
             ) from error
 
 
-def pruned(files: Iterable[DataFile], start: int | None, end: int | None) -> list[DataFile]:
-    """Those that may have rows of [`start`, `end`); None is no bound."""
-    first, last = -LAST if start is None else start, LAST if end is None else end
-    return [file for file in files if file.last_at >= first and file.first_at < last]
-
-
-def _state(table: DeltaTable) -> State:
-    actions = pa.table(table.get_add_actions(flatten=True))
-    kept = [name for name in actions.column_names if name in _ACTION_COLUMNS]
-    files = sorted((_described(row) for row in actions.select(kept).to_pylist()), key=lambda file: file.path)
-    return State(table.version(), _schema(table), tuple(files))
-
-
-_ACTION_COLUMNS = frozenset(
-    ("path", "size_bytes", "num_records", "min.id", "max.id", "min.at", "max.at", f"partition.{DAY}")
-)
-
-
-def _described(row: Mapping[str, Any]) -> DataFile:
-    day = row[f"partition.{DAY}"]
-    first, last = row.get("min.at"), row.get("max.at")
-    return DataFile(
-        path=row["path"],
-        day=day,
-        rows=row["num_records"] or 0,
-        bytes=row["size_bytes"],
-        first_at=from_datetime(first) if first else -LAST,
-        last_at=from_datetime(last) if last else LAST,
-        first_id=row.get("min.id") or "",
-        last_id=row.get("max.id") or "\U0010ffff",
-    )
-
-
-def _file(action: AddAction) -> DataFile:
-    stats = json.loads(action.stats)
-    low, high = stats["minValues"], stats["maxValues"]
-    return DataFile(
-        path=action.path,
-        day=str(action.partition_values[DAY]),
-        rows=stats["numRecords"],
-        bytes=action.size,
-        first_at=_moment(low["at"]) if "at" in low else -LAST,
-        last_at=_moment(high["at"]) if "at" in high else LAST,
-        first_id=low.get("id", ""),
-        last_id=high.get("id", "\U0010ffff"),
-    )
-
-
-def _schema(table: DeltaTable) -> pa.Schema:
-    return pa.schema(table.schema().to_arrow())
-
-
 def _conformed(rows: pa.Table, schema: pa.Schema) -> pa.Table:
     columns = [
         rows[column.name].cast(column.type) if column.name in rows.column_names else pa.nulls(len(rows), column.type)
@@ -595,16 +485,6 @@ def _by_day(tables: Iterable[pa.Table]) -> Iterator[tuple[str, pa.Table]]:
     for table in tables:
         for day in pc.unique(table[DAY]).to_pylist():
             yield day, table.filter(pc.equal(table[DAY], day))
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else value.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _moment(text: str) -> int:
-    from datetime import datetime
-
-    return from_datetime(datetime.fromisoformat(text))
 
 
 def _version(name: str) -> int:

@@ -17,7 +17,8 @@ import structlog
 from lifecycle.clock import MICROSECONDS, Rest
 from lifecycle.errors import Conflict, EvenkeelError
 from lifecycle.feature_log import quarantine
-from lifecycle.feature_log.delta import DataFile, LogTable
+from lifecycle.feature_log.data_files import DataFile
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
 from lifecycle.feature_log.parquet import Group
 from lifecycle.feature_log.storage import ObjectStorage

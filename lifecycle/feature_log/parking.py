@@ -15,7 +15,8 @@ import pyarrow.compute as pc
 import structlog
 
 from lifecycle.clock import MICROSECONDS, Rest
-from lifecycle.feature_log.delta import DAY, DataFile, LogTable
+from lifecycle.feature_log.data_files import DAY, DataFile
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.placing import MOMENT, columns_of
 from lifecycle.feature_log.rows import DAY_MICROSECONDS, days
 from lifecycle.feature_log.table import LogTables

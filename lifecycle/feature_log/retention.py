@@ -10,7 +10,7 @@ import structlog
 
 from lifecycle.clock import MICROSECONDS, Rest, to_datetime
 from lifecycle.feature_log import quarantine
-from lifecycle.feature_log.delta import DAY as PARTITION
+from lifecycle.feature_log.data_files import DAY as PARTITION
 from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.files import LOCAL_FILES, FileSystem
 from lifecycle.feature_log.table import LogTables

@@ -16,7 +16,8 @@ import pyarrow.compute as pc
 from lifecycle.clock import to_datetime
 from lifecycle.errors import InputRejected, StoreUnavailable
 from lifecycle.feature_log import commits
-from lifecycle.feature_log.delta import DataFile, LogTable, State, pruned
+from lifecycle.feature_log.data_files import DataFile, State, pruned
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.files import FileSystem, LocalFiles
 from lifecycle.feature_log.naming import SEGMENTS
 from lifecycle.feature_log.placing import ARROW, MOMENT, columns_of

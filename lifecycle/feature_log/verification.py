@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lifecycle.feature_log.delta import DAY, DataFile, LogTable
+from lifecycle.feature_log.data_files import DAY, DataFile
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.placing import placed
 
 

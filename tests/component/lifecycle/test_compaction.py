@@ -194,7 +194,7 @@ def test_size_classes_grow_by_a_factor() -> None:
 
 
 def test_one_merge_reads_so_much_and_no_more() -> None:
-    from lifecycle.feature_log.delta import DataFile
+    from lifecycle.feature_log.data_files import DataFile
 
     def file(index: int) -> DataFile:
         return DataFile(str(index), "2023-11-14", 1, compaction.MOST_BYTES // 3, index, index, "", "")

@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 import pytest
 
 from lifecycle.errors import Conflict, StoreUnavailable
-from lifecycle.feature_log.delta import ABSENT_SECONDS, DataFile, LogTable
+from lifecycle.feature_log.data_files import DataFile
+from lifecycle.feature_log.delta import ABSENT_SECONDS, LogTable
 from lifecycle.feature_log.files import File, LocalFiles
 from lifecycle.feature_log.storage import LocalStorage
 from lifecycle.feature_log.table import LogTables
@@ -312,7 +313,7 @@ def test_a_table_is_there_for_who_made_it_however_lately_it_was_not(tmp_path: Pa
 
 
 def test_a_file_whose_bounds_are_not_known_is_never_passed_over() -> None:
-    from lifecycle.feature_log.delta import LAST, pruned
+    from lifecycle.feature_log.data_files import LAST, pruned
 
     unknown = DataFile("day=2023-11-14/a.parquet", "2023-11-14", 1, 1, -LAST, LAST, "", "\U0010ffff")
     assert pruned([unknown], START, START + 1) == [unknown]

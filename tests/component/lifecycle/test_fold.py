@@ -15,7 +15,8 @@ from lifecycle.clock import ManualClock
 from lifecycle.config import FeatureLogSection
 from lifecycle.errors import Conflict, StoreUnavailable
 from lifecycle.feature_log.compaction import tidy
-from lifecycle.feature_log.delta import DataFile, LogTable
+from lifecycle.feature_log.data_files import DataFile
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.fold import MOST_FAILURES, Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7

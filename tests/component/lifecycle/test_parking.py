@@ -10,7 +10,8 @@ from lifecycle.config import FeatureLogSection
 from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log import parking
 from lifecycle.feature_log.compaction import tidy
-from lifecycle.feature_log.delta import DataFile, LogTable
+from lifecycle.feature_log.data_files import DataFile
+from lifecycle.feature_log.delta import LogTable
 from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lifecycle.feature_log.delta import LAST, DataFile
+from lifecycle.feature_log.data_files import LAST, DataFile
 from monitoring.late_labels import added, touches
 
 DAY = "2023-11-14"
