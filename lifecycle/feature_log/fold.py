@@ -127,8 +127,8 @@ class Folder:
             self._counts = None
 
     def _fold_groups(self, began: int) -> None:
+        self.behind = False  # also when the folder cannot be listed: who is behind is asked again at once
         waiting = self._ready()
-        self.behind = False
         for parts in self._groups(waiting):
             if not self._held():
                 raise Conflict("the lease of the fold is held elsewhere; this folder goes on once it has it again")
