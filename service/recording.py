@@ -12,6 +12,7 @@ from typing import Literal
 
 import structlog
 
+from lifecycle.clock import Rest
 from lifecycle.errors import StoreUnavailable
 from lifecycle.ports import Clock, FeatureLog
 from lifecycle.records import Label, LogSchema, PredictionBatch
@@ -48,7 +49,7 @@ class Recorder:
         self._on_error = on_error
         self._rate = sampling_rate
         self._patience_seconds = patience_seconds
-        self._rest_until = 0
+        self._rest = Rest(clock)
         self._unsettled: set[Future[None]] = set()
         self._stuck = False
 
@@ -116,14 +117,13 @@ class Recorder:
             raise StoreUnavailable(f"{len(self._unsettled)} records wait for the disk already; look at its health")
         if self.degraded is None:
             return self._feature_log.append_predictions(batch, schema)
-        began = self._clock.now()
-        if 0 < self._rest_until - began <= LONGEST_REST_MICROSECONDS:
+        if not self._rest.is_over:
             raise StoreUnavailable(self.degraded)
+        began = self._clock.now()
         try:
             return self._feature_log.append_predictions(batch, schema)
         except StoreUnavailable:
-            ended = self._clock.now()
-            self._rest_until = ended + min(REST * max(ended - began, 0), LONGEST_REST_MICROSECONDS)
+            self._rest.begin(min(REST * max(self._clock.now() - began, 0), LONGEST_REST_MICROSECONDS))
             raise
 
     def _done(self, rows: int, pending: Future[None]) -> None:
