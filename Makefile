@@ -8,7 +8,7 @@ PROJECT ?= .
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test unit lint types format demo up bench bench-serving fuzz torture-swap torture-log lock clean system-packages
+.PHONY: help setup test unit lint types format demo up bench bench-serving bench-detection bench-monitoring fuzz torture-swap torture-log torture-windows lock clean system-packages
 
 help: ## say what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,12 @@ bench-serving: $(VENV)/.product ## measure serving beside its peers for an hour:
 	@scripts/system-packages.sh bench
 	$(BIN)/python -m benchmarks.serving $(OPTIONS)
 
+bench-detection: $(VENV)/.product ## measure false alarms and power beside peers for half an hour: make bench-detection OPTIONS="--quick"
+	$(BIN)/python -m benchmarks.detection $(OPTIONS)
+
+bench-monitoring: $(VENV)/.product ## measure what a window costs, beside Evidently's preset
+	$(BIN)/python -m benchmarks.monitoring $(OPTIONS)
+
 fuzz: $(VENV)/.tools ## send 50,000 generated requests, and as many broken ones: make fuzz OPTIONS="--cases 1000 --seed 2"
 	$(BIN)/python -m benchmarks.torture.fuzz $(OPTIONS)
 
@@ -53,6 +59,9 @@ torture-swap: $(VENV)/.tools ## swap the model 10,000 times under load
 
 torture-log: $(VENV)/.tools ## kill 10,000 writers of the feature log, flip 50,000 bits of its files, fill its disk 100 times
 	$(BIN)/python -m benchmarks.torture.log $(OPTIONS)
+
+torture-windows: $(VENV)/.tools ## close 10,000 windows while the clock jumps by hours and years
+	$(BIN)/python -m benchmarks.torture.windows $(OPTIONS)
 
 lock: $(VENV)/.tools ## rewrite the lock files from pyproject.toml
 	PATH="$(abspath $(BIN)):$$PATH" scripts/lock.sh

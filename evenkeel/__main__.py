@@ -59,7 +59,11 @@ def init(
     identifier: Annotated[str | None, typer.Option("--id", help="The column that names a row.")] = None,
     drop: Annotated[list[str] | None, typer.Option("--drop", help="A column to leave out; may be repeated.")] = None,
     segment: Annotated[
-        list[str] | None, typer.Option("--segment", help="A column that splits rows into segments.")
+        list[str] | None, typer.Option("--segment", help="A feature that splits rows into segments; may be repeated.")
+    ] = None,
+    sensitive: Annotated[
+        list[str] | None,
+        typer.Option("--sensitive", help="A feature whose groups are compared for fairness; may be repeated."),
     ] = None,
     subject: Annotated[
         str | None, typer.Option("--subject", help="The column that says whom a row is about; kept as a pseudonym.")
@@ -91,6 +95,7 @@ def init(
         subject,
         tuple(pseudonymise or ()),
         tuple(unlogged or ()),
+        tuple(sensitive or ()),
     )
     run_init(directory, data, options, as_json=as_json)
 
@@ -116,8 +121,23 @@ def fold(project: ProjectOption = HERE) -> None:
 
 
 @app.command()
-def monitor(project: ProjectOption = HERE) -> None:
-    """Run the monitor alone: windows, verdicts, alerts, reports, retrain triggers."""
+def monitor(
+    project: ProjectOption = HERE,
+    since: Annotated[
+        str | None,
+        typer.Option("--since", help="Judge the log's windows from this date or moment (UTC) on instead, and end."),
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help="With --since: up to here; now by default.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="With --since: windows that have a verdict too.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run the monitor alone: windows, verdicts, alerts, reports, retrain triggers. With --since, judge the past and end."""
+    if since is not None:
+        from evenkeel.backfill_command import run_backfill
+
+        raise typer.Exit(run_backfill(project, since, until, again=again, as_json=as_json))
+    if until is not None or again or as_json:
+        raise typer.BadParameter("--until, --again and --json go with --since, which judges the past")
     _become("monitoring", project)
 
 

@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from evenkeel import show
+from evenkeel import show, thresholds
 from lifecycle.errors import ProjectInvalid
 from lifecycle.ids import is_uuid7
 from lifecycle.project import Project
@@ -38,20 +38,24 @@ def show_status(path: Path, *, as_json: bool) -> None:
     )
     show.table(
         "verdicts",
-        ("window", "rows", "verdict", "version", "loss", "labels", "reason"),
+        ("window", "rows", "verdict", "version", "impact", "loss", "estimate", "labels", "reference", "reason"),
         [
             (
                 item["start"],
                 item["rows"],
                 item["state"],
                 item["version"],
+                _share(item["impact"]),
                 show.number(item["loss"]),
-                None if item["coverage"] is None else f"{item['coverage']:.0%}",
+                _estimated(item["estimate"]),
+                _share(item["coverage"]),
+                item["reference"],
                 item["reasons"][0] if item["reasons"] else None,
             )
             for item in facts["verdicts"]
         ],
     )
+    thresholds.show_thresholds(facts["thresholds"])
     show.table(
         "open alerts",
         ("since", "severity", "kind", "title"),
@@ -91,6 +95,7 @@ def status(project: Project) -> dict[str, Any]:
             "folded_until": show.moment(fold.watermark) if fold else None,
         },
         "verdicts": [_verdict(verdict) for verdict in ledger.latest(SHOWN)],
+        "thresholds": thresholds.thresholds(project, pointer.version),
         "alerts": [
             {
                 "kind": alert.kind,
@@ -278,10 +283,23 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "rows": verdict.rows,
         "state": verdict.state,
         "version": verdict.version,
+        "reference": verdict.reference,
         "drifted_columns": [score.column for score in verdict.scores if score.drifted],
+        "impact": verdict.impact,
+        "estimate": asdict(verdict.estimate) if verdict.estimate else None,
         "loss": performance.metrics.get("loss") if performance else None,
         "coverage": performance.coverage if performance else None,
         "reasons": list(verdict.reasons),
         "report": verdict.report,
         "retrain": verdict.retrain,
     }
+
+
+def _estimated(estimate: dict[str, Any] | None) -> str | None:
+    if estimate is None:
+        return None
+    return f"{show.number(estimate['loss'])}{'' if estimate['trusted'] else ' (not trusted)'}"
+
+
+def _share(value: float | None) -> str | None:
+    return None if value is None else f"{value:.0%}"

@@ -17,7 +17,7 @@ from evenkeel.infer_target import MOST_CLASSES, infer_target, stored_labels
 from lifecycle.contract import Column, Contract, SetAside, Treatment, same_but_for_case
 from lifecycle.errors import ProjectInvalid
 from lifecycle.pseudonyms import Pseudonyms
-from lifecycle.versions import LABEL, PREDICTION, SUBJECT
+from lifecycle.versions import AT, LABEL, PREDICTION, SUBJECT
 
 MINIMUM_ROWS = 50
 
@@ -35,6 +35,7 @@ class Wishes:
     subject: str | None = None
     pseudonymise: tuple[str, ...] = ()
     unlogged: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
 
     @property
     def need_key(self) -> bool:
@@ -46,7 +47,8 @@ class Wishes:
 class Inference:
     """The contract, the labelled rows in its kinds with LABEL beside them, and sentences about what was done on the way.
 
-    The rows are in time order when there is a time column, else in the file's; with a subject, SUBJECT is beside them too.
+    The rows are in time order when there is a time column, else in the file's; with a subject, SUBJECT is beside them too,
+    and AT where the time column holds moments.
     Of what is pseudonymised they hold pseudonyms only; `sent` has, of the last row, what a caller would send for these
     columns, the id and the subject.
     """
@@ -82,7 +84,7 @@ def infer(source: pd.DataFrame, wishes: Wishes, pseudonyms: Pseudonyms | None = 
     columns, rows = _features(table, wishes, set_aside, notes)
     _refuse_no_features(columns, set_aside)
     _refuse_names_alike(columns)
-    _refuse_unused_segments(wishes, columns)
+    _refuse_groups_of_no_feature(wishes, columns)
     contract = Contract(
         target=target,
         columns=tuple(columns),
@@ -90,10 +92,13 @@ def infer(source: pd.DataFrame, wishes: Wishes, pseudonyms: Pseudonyms | None = 
         time=wishes.time,
         id=wishes.id,
         segments=wishes.segments,
+        sensitive=wishes.sensitive,
         privacy=_privacy(wishes),
         key_check=pseudonyms.check if pseudonyms else None,
     )
     rows[LABEL] = stored_labels(target, labels)
+    if wishes.time and pd.api.types.is_datetime64_any_dtype(times.dtype):
+        rows[AT] = times.loc[table.index].dt.as_unit("us").astype("int64")
     if wishes.subject and pseudonyms:
         rows[SUBJECT] = _pseudonymised(table, [wishes.subject], pseudonyms.subject)[wishes.subject]
     recorded = {*contract.names, *filter(None, [contract.id, contract.subject])}
@@ -177,7 +182,7 @@ def _refuse_unknown_names(source: pd.DataFrame, wishes: Wishes) -> None:
     named = [("--target", wishes.target), ("--time", wishes.time), ("--id", wishes.id), ("--subject", wishes.subject)]
     named += [("--pseudonymise", name) for name in wishes.pseudonymise]
     named += [("--unlogged", name) for name in wishes.unlogged]
-    named += [("--drop", name) for name in wishes.drop] + [("--segment", name) for name in wishes.segments]
+    named += [("--drop", name) for name in wishes.drop] + _grouping(wishes)
     for option, name in named:
         if name is not None and name not in source.columns:
             raise ProjectInvalid(
@@ -187,7 +192,7 @@ def _refuse_unknown_names(source: pd.DataFrame, wishes: Wishes) -> None:
             raise ProjectInvalid(
                 f"{option} names the target {name!r}; name another column, or leave out {option} {name}"
             )
-    for name in (PREDICTION, LABEL, SUBJECT):
+    for name in (PREDICTION, LABEL, SUBJECT, AT):
         if name in source.columns:
             raise ProjectInvalid(f"the column name {name!r} is used by Evenkeel itself; rename the column in the file")
 
@@ -202,6 +207,8 @@ def _refuse_contradictions(wishes: Wishes) -> None:
         ("--id", {wishes.id}),
         ("--subject", {wishes.subject}),
         ("--pseudonymise", wishes.pseudonymise),
+        ("--segment", wishes.segments),
+        ("--sensitive", wishes.sensitive),
     ):
         if both := [name for name in wishes.unlogged if name in names]:
             raise ProjectInvalid(
@@ -250,8 +257,13 @@ def _refuse_amounts(labels: pd.Series) -> None:
         )
 
 
-def _refuse_unused_segments(wishes: Wishes, columns: list[Column]) -> None:
+def _refuse_groups_of_no_feature(wishes: Wishes, columns: list[Column]) -> None:
     features = {column.name for column in columns}
-    for name in wishes.segments:
+    for option, name in _grouping(wishes):
         if name not in features:
-            raise ProjectInvalid(f"--segment names {name!r}, which is not a feature of this model; name one that is")
+            raise ProjectInvalid(f"{option} names {name!r}, which is not a feature of this model; name one that is")
+
+
+def _grouping(wishes: Wishes) -> list[tuple[str, str]]:
+    """The columns by whose values rows are grouped, each behind the option that names it."""
+    return [("--segment", name) for name in wishes.segments] + [("--sensitive", name) for name in wishes.sensitive]

@@ -51,6 +51,7 @@ class InitOptions:
     subject: str | None = None
     pseudonymise: tuple[str, ...] = ()
     unlogged: tuple[str, ...] = ()
+    sensitive: tuple[str, ...] = ()
 
 
 def _silently(step: str) -> None:
@@ -102,6 +103,8 @@ def init_project(
         runtime=asdict(runtime),
         score=score_sentence(contract.target.task, version.metrics),
         beats_trivial=version.metrics["loss"] < version.metrics["trivial_loss"],
+        segments=contract.segments,
+        sensitive=contract.sensitive,
         privacy=dict(contract.privacy),
         key=str(directory / project.config.feature_log.pseudonym_key) if contract.needs_key else None,
         example=example_row(contract, inference.rows) | inference.sent,
@@ -121,6 +124,7 @@ def _wishes(options: InitOptions) -> Wishes:
         options.subject,
         options.pseudonymise,
         options.unlogged,
+        options.sensitive,
     )
 
 

@@ -24,7 +24,8 @@ TREATMENTS = {
 class InitSummary:
     """A finished `init`. `metrics` are version 1's on its hold-out; `example` is a real row as a caller would send it.
 
-    `privacy` says how columns are treated; `key` is the file with the key of pseudonyms, where there are any.
+    `segments` and `sensitive` are the features by whose values quality is looked at. `privacy` says how columns are treated;
+    `key` is the file with the key of pseudonyms, where there are any.
     """
 
     project: str
@@ -45,6 +46,8 @@ class InitSummary:
     runtime: dict[str, Any]
     score: str
     beats_trivial: bool
+    segments: tuple[str, ...]
+    sensitive: tuple[str, ...]
     privacy: dict[str, str]
     key: str | None
     example: dict[str, Any]
@@ -123,6 +126,10 @@ def _lines(summary: InitSummary) -> Iterator[tuple[str, str]]:
     )
     for index, (name, reason) in enumerate(summary.set_aside.items()):
         yield "Set aside" if index == 0 else "", f"{name} {reason}"
+    if summary.segments:
+        yield "Segments", f"each value of {_some(summary.segments)} is looked at by itself"
+    if summary.sensitive:
+        yield "Sensitive", f"answers are compared between the values of {_some(summary.sensitive)}"
     for index, (name, treatment) in enumerate(summary.privacy.items()):
         yield "Privacy" if index == 0 else "", f"{name}: {TREATMENTS[treatment]}"
     if summary.key:

@@ -161,7 +161,7 @@ def overview() -> list[Json]:
         ),
         number(
             "Last window ended",
-            "Time since the last closed window's end, in window lengths; above 2 the monitor is late.",
+            "Time since the last closed window's end, in the most that a window lasts; above 2 the monitor is late.",
             latest(f"(time() - evenkeel_window_end_timestamp_seconds{{{P}}}) / evenkeel_window_seconds{{{P}}}"),
             decimals=1,
             thresholds=steps((None, GREEN), (2, VERMILION)),
@@ -216,7 +216,7 @@ def verdicts() -> list[Json]:
 def drift() -> list[Json]:
     share = graph(
         "Columns over their threshold",
-        "Share of columns over their threshold. The project's `drift_share` and `persistence` make a verdict of it.",
+        "Share of columns over their threshold. A column that stays over it for `persistence` windows makes a verdict of it.",
         target(f"evenkeel_drift_share{{{P}}}", "share"),
         unit="percentunit",
         min=0,

@@ -140,26 +140,61 @@ class ModelStoreSection(Section):
 class MonitoringSection(Section):
     host: str = Field("127.0.0.1", description="Address of the monitor's console, reports and metrics.")
     port: int = Field(3001, ge=1, le=65535, description="Port of the monitor.")
-    window_minutes: float = Field(60, gt=0, description="Length of a window; windows close by the wall clock.")
+    window_minutes: float = Field(
+        60,
+        gt=0,
+        description="Length of a window; windows close by the wall clock, with `window_rows` at the latest then.",
+    )
+    window_rows: int = Field(0, ge=0, description="Rows that close a window; 0: windows are of time alone.")
+    window_step: float = Field(
+        1.0,
+        ge=0.05,
+        le=1,
+        description="Where the next window begins, as a share of a window: 1 is tumbling, less slides and overlaps.",
+    )
     minimum_rows: int = Field(100, ge=10, description="Fewer rows in a window give `insufficient_data`.")
     sample_rows: int = Field(
-        20_000, ge=100, description="Most rows of a window that are scored; more are sampled evenly."
+        1_000_000, ge=100, description="Most rows of a window that are scored; more are sampled evenly."
     )
-    numeric_method: Literal["wasserstein"] = Field("wasserstein", description="Evidently stat test of numeric columns.")
-    categorical_method: Literal["jensenshannon"] = Field(
-        "jensenshannon", description="Evidently stat test of categorical and boolean columns."
+    reference: str = Field(
+        "training",
+        pattern=r"^(training|previous|\d{4}-\d{2}-\d{2}/\d{4}-\d{2}-\d{2})$",
+        description="What a window is compared with: `training` rows, the `previous` window, or a period such as "
+        "`2026-01-01/2026-02-01` of the log.",
+    )
+    season: Literal["none", "hour", "weekday"] = Field(
+        "none", description="Compare only with the reference's rows of the same hours, or of the same weekdays."
+    )
+    false_alarms_per_month: float = Field(
+        1.0, gt=0, le=1000, description="Alarms a month that may be false; every threshold follows from it."
+    )
+    numeric_method: str = Field(
+        "ks",
+        description="How numbers are scored: `ks`, `psi`, `jensenshannon`, or `evidently:` and a stat test's name.",
+    )
+    categorical_method: str = Field(
+        "jensenshannon",
+        description="How categories are scored: `jensenshannon`, `psi`, `chisquare`, or `evidently:` and a stat test's name.",
+    )
+    methods: dict[str, str] = Field(
+        default_factory=dict, description='Methods of single columns, such as `{ price = "psi" }`.'
+    )
+    thresholds: dict[str, float] = Field(
+        default_factory=dict, description="Thresholds of single columns, fixed by hand instead of derived."
     )
     minimum_effect: float = Field(
-        0.1, ge=0, description="No column drifts below this score, however many rows there are."
+        0.02, ge=0, description="No column drifts below this score, however many rows there are."
     )
-    drift_share: float = Field(
-        0.1, gt=0, le=1, description="Share of features over their threshold that makes a window drift."
+    persistence: int = Field(
+        2, ge=1, le=10, description="Windows in a row that a column must drift before the verdict is `drift`."
     )
-    persistence: int = Field(2, ge=1, description="Windows in a row that must drift before the verdict is `drift`.")
     performance_tolerance: float = Field(
         0.25, gt=0, description="Relative loss of quality against the champion's hold-out that gives `performance`."
     )
     minimum_labels: int = Field(50, ge=10, description="Fewer labels in a window give no performance verdict.")
+    minimum_coverage: float = Field(
+        0.05, ge=0, le=1, description="A smaller share of labelled rows in a window gives no performance verdict."
+    )
     null_surge: float = Field(
         0.2, gt=0, le=1, description="Rise of a column's missing share that gives `data_quality`."
     )
@@ -167,11 +202,22 @@ class MonitoringSection(Section):
         0.2, gt=0, le=1, description="Share of never-seen categories or out-of-range numbers that gives `data_quality`."
     )
     label_horizon_minutes: float = Field(
-        7 * 24 * 60, gt=0, description="How long a window is scored again as its labels arrive."
+        7 * 24 * 60, gt=0, description="How long a window is scored again as its labels, or late rows, arrive."
+    )
+    segment_values: int = Field(
+        20, ge=1, le=200, description="Most values of a segment or sensitive column that are looked at, the commonest."
+    )
+    favourable: str = Field(
+        "", description="The class that counts as being selected, for fairness; empty: the contract's last class."
     )
     report_seconds: int = Field(180, ge=10, description="Time limit for rendering one report.")
-
+    report_rows: int = Field(
+        5_000, ge=100, description="Rows of each side that a report is drawn from, sampled evenly."
+    )
     reports_kept: int = Field(200, ge=1, description="Newest reports kept on disk.")
+    evidently_workspace: str = Field(
+        "", description="Folder of an Evidently workspace that is given each report too; empty: none."
+    )
 
 
 class RetrainSection(Section):
@@ -255,7 +301,14 @@ def keys() -> list[tuple[str, str, object, str]]:
         table = _section(section)
         assert table is not None, field
         for key, info in table.model_fields.items():
-            rows.append((section, key, None if info.is_required() else info.default, info.description or ""))
+            rows.append(
+                (
+                    section,
+                    key,
+                    None if info.is_required() else info.get_default(call_default_factory=True),
+                    info.description or "",
+                )
+            )
     return rows
 
 
@@ -281,12 +334,15 @@ def _typed(section: str, key: str, text: str) -> Any:
     table = _section(section)
     assert table is not None
     annotation = str(table.model_fields[key].annotation)
-    if not annotation.startswith("tuple"):
+    if not annotation.startswith(("tuple", "dict")):
         return text
+    what = "list" if annotation.startswith("tuple") else "object"
     try:
-        return json.loads(text) if text.startswith("[") else [part for part in text.split(",") if part]
+        return (
+            json.loads(text) if text.startswith("[") or what == "object" else [part for part in text.split(",") if part]
+        )
     except json.JSONDecodeError as error:
-        raise ConfigInvalid(f"{PREFIX}{section.upper()}__{key.upper()} is not a JSON list: {error}") from error
+        raise ConfigInvalid(f"{PREFIX}{section.upper()}__{key.upper()} is not a JSON {what}: {error}") from error
 
 
 def _sentence(error: ValidationError) -> str:

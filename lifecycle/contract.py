@@ -80,7 +80,8 @@ class Contract(BaseModel):
     """The whole promise: columns in order, target, what was set aside, and what must not be kept as it was sent.
 
     `id` names the column of the callers' own ids. `privacy` says how columns are treated, features and those set aside;
-    of the latter only the id and the subject are ever recorded, so to mark another is harmless. `key_check` tells the key of
+    of the latter only the id and the subject are ever recorded, so to mark another is harmless. `segments` and `sensitive` name
+    features that the log keeps, by whose values quality is looked at, the latter for fairness. `key_check` tells the key of
     its pseudonyms from any other (`Pseudonyms.check`).
     """
 
@@ -92,6 +93,7 @@ class Contract(BaseModel):
     time: str | None = None
     id: str | None = None
     segments: tuple[str, ...] = Field(default=())
+    sensitive: tuple[str, ...] = Field(default=())
     privacy: dict[str, Treatment] = Field(default_factory=dict)
     key_check: str | None = None
 
@@ -120,6 +122,19 @@ class Contract(BaseModel):
                 )
             if treatment == "drop" and name == self.id:
                 raise ValueError(f"privacy drops {name!r}, which is the id; pseudonymise it, or name no id")
+        return self
+
+    @model_validator(mode="after")
+    def _groups_that_the_log_can_tell(self) -> "Contract":
+        for what, names in (("segments", self.segments), ("sensitive", self.sensitive)):
+            for name in names:
+                if name not in self.names:
+                    raise ValueError(f"{what} names {name!r}, which is not a feature; correct the name, or take it out")
+                if self.privacy.get(name) == "drop":
+                    raise ValueError(
+                        f"{what} names {name!r}, which privacy drops, so that the log cannot tell its values apart; keep "
+                        "the one or the other"
+                    )
         return self
 
     @model_validator(mode="after")

@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from lifecycle.classified import SMALLEST_PROBABILITY, Classified
 from lifecycle.contract import Target
+from lifecycle.numeric import Numeric
+from lifecycle.totals import Answers, whole
 
 Floats = npt.NDArray[np.float64]
-SMALLEST_PROBABILITY = 1e-6
 
 
 def losses(target: Target, labels: Sequence[Any], predictions: Sequence[Any]) -> Floats:
@@ -42,17 +44,20 @@ def trivial_prediction(target: Target, training_labels: Sequence[Any]) -> Any:
     return str(names[counts.argmax()])
 
 
-def metrics(target: Target, labels: Sequence[Any], predictions: Sequence[Any]) -> dict[str, float]:
-    """The usual metrics over at least one row, the headline among them as `loss`."""
-    row_losses = losses(target, labels, predictions)
-    loss = float(row_losses.mean())
-    if not target.is_regression:
-        return {"loss": loss, "accuracy": 1 - loss, "balanced_accuracy": _balanced(labels, row_losses)}
-    truth = np.asarray(labels, dtype=np.float64)
-    spread = float(((truth - truth.mean()) ** 2).sum())
-    squares = float((row_losses**2).sum())
-    result = {"loss": loss, "mae": loss, "rmse": float(np.sqrt(squares / len(truth)))}
-    return result | ({"r2": 1 - squares / spread} if spread else {})
+def metrics(
+    target: Target,
+    labels: Sequence[Any],
+    predictions: Sequence[Any],
+    probabilities: Mapping[str, Sequence[float]] | None = None,
+) -> dict[str, float]:
+    """The usual metrics over at least one row, as scikit-learn defines them, the headline among them as `loss`.
+
+    Regression: mae, rmse, median_absolute_error, max_error, bias (the mean of prediction less label), r2, and mape (a share,
+    over labels that are not 0). Classification: accuracy, balanced_accuracy, macro_precision, macro_recall, macro_f1 and mcc;
+    with `probabilities` by class text also log_loss, brier, expected_calibration_error, roc_auc and, for two classes,
+    average_precision of the last. What is not defined for these rows is left out; what is there is finite.
+    """
+    return whole(_answers(target, labels, predictions, probabilities or {}))
 
 
 def headline(target: Target) -> str:
@@ -60,6 +65,16 @@ def headline(target: Target) -> str:
     return "mae" if target.is_regression else "accuracy"
 
 
-def _balanced(labels: Sequence[Any], row_losses: Floats) -> float:
-    names = np.asarray([str(label) for label in labels])
-    return float(np.mean([1 - row_losses[names == name].mean() for name in np.unique(names)]))
+def _answers(
+    target: Target, labels: Sequence[Any], predictions: Sequence[Any], probabilities: Mapping[str, Sequence[float]]
+) -> Answers:
+    if target.is_regression:
+        return Numeric.of(np.asarray(labels, dtype=np.float64), np.asarray(predictions, dtype=np.float64))
+    classes = target.class_texts
+    places = {name: place for place, name in enumerate(classes)}
+    truth, answered = (
+        np.array([places.get(str(value), len(classes)) for value in values], dtype=np.intp)
+        for values in (labels, predictions)
+    )
+    given = {name: np.asarray(values, dtype=np.float64) for name, values in probabilities.items()}
+    return Classified.of(classes, truth, answered, probabilities=given)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from lifecycle.contract import Columns, Contract
 from lifecycle.records import (
     Alert,
+    Calibration,
     Delivery,
     Erasure,
     FoldStatus,
@@ -193,6 +194,19 @@ class VerdictLedger(Protocol):
 
     def verdict(self, start: int) -> Verdict | None:
         """The one window, or None."""
+
+
+class CalibrationLedger(Protocol):
+    """What the thresholds of references are derived from."""
+
+    def save_calibration(self, calibration: Calibration) -> None:
+        """Insert or replace by key."""
+
+    def calibration(self, key: str) -> Calibration | None:
+        """The one of this key, or None."""
+
+    def calibrations(self, version: int) -> list[Calibration]:
+        """All of a version, newest first."""
 
 
 class AlertLedger(Protocol):

@@ -13,6 +13,7 @@ from lifecycle.feature_log.naming import SEGMENTS
 from lifecycle.feature_log.writer import SegmentWriter
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
+from lifecycle.snapshots import Workspace
 
 if TYPE_CHECKING:
     from lifecycle.feature_log.table import LogTables
@@ -58,6 +59,12 @@ class Project:
     @property
     def reports(self) -> Path:
         return self.path / STATE / "reports"
+
+    @property
+    def workspace(self) -> Workspace | None:
+        """Where reports are kept for Evidently's own pages, if anywhere."""
+        folder = self.config.monitoring.evidently_workspace
+        return Workspace(self.path / folder, self.path) if folder else None
 
     @property
     def runtime(self) -> Path:

@@ -10,6 +10,8 @@ VerdictState = Literal["ok", "warning", "drift", "performance", "data_quality", 
 RunState = Literal["requested", "running", "promoted", "refused", "failed"]
 VersionStatus = Literal["candidate", "promoted", "rejected"]
 Severity = Literal["page", "ticket", "info"]
+About = Literal["feature", "prediction", "label", "calibration", "joint"]
+"""What a drift score is of: a feature, the answers, the labels, the probabilities against the labels, or features together."""
 Scope = Literal["predict", "feedback", "admin"]
 
 
@@ -133,13 +135,20 @@ class Worker:
 
 @dataclass(frozen=True, slots=True)
 class ColumnScore:
-    """One column's drift score against its threshold; `score` is None when it could not be scored, and why."""
+    """One column's drift score against its threshold; `score` is None when it could not be scored, and why.
+
+    `weight` is the share of the model's importance that the feature has, None where it is not known. `streak` counts the
+    windows in a row that this column was over its threshold, this one included.
+    """
 
     column: str
     method: str
     score: float | None
     threshold: float
     finding: str | None = None
+    about: About = "feature"
+    weight: float | None = None
+    streak: int = 0
 
     @property
     def drifted(self) -> bool:
@@ -147,18 +156,83 @@ class ColumnScore:
 
 
 @dataclass(frozen=True, slots=True)
+class Finding:
+    """A sign that a window is broken rather than changed. `column` is None for what concerns whole rows."""
+
+    column: str | None
+    kind: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
 class Performance:
-    """Quality on the labelled rows of a window, beside the champion's hold-out and the trivial predictor there."""
+    """Quality on the labelled rows of a window.
+
+    `metrics` are those of `lifecycle.measures`, `intervals` their 95 % bootstrap intervals, and `reference` the champion's own
+    on its hold-out, with the largest tolerated `threshold` of the loss. `trivial` is the loss, on these rows, of predictors
+    that look at no feature. `delay_seconds` is the median from an answer to its label.
+    """
 
     rows: int
     coverage: float
     metrics: dict[str, float]
     reference: dict[str, float]
+    intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    trivial: dict[str, float] = field(default_factory=dict)
+    delay_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """The loss of a window as estimated without its labels, with its 95 % interval; `validity` says in words why (not) to trust it."""
+
+    method: str
+    rows: int
+    loss: float
+    interval: tuple[float, float]
+    reference: dict[str, float]
+    trusted: bool
+    validity: str
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentScore:
+    """One value of a segment column: its rows, the column that drifts most there, and the quality on its labelled rows."""
+
+    column: str
+    value: str
+    rows: int
+    labelled: int
+    drift_column: str | None = None
+    drift_score: float | None = None
+    drift_threshold: float | None = None
+    loss: float | None = None
+    interval: tuple[float, float] | None = None
+    reference_loss: float | None = None
+    lost: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FairnessGap:
+    """The largest difference of a rate between groups of a sensitive column, with its 95 % interval."""
+
+    column: str
+    metric: str
+    difference: float
+    interval: tuple[float, float]
+    lowest: str
+    highest: str
+    groups: dict[str, float]
+    counts: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The judgement on one window, [`start`, `end`)."""
+    """The judgement on one window, [`start`, `end`).
+
+    `rows` are all that were answered in it. `reference` says in words what they were compared with.
+    """
 
     start: int
     end: int
@@ -172,6 +246,27 @@ class Verdict:
     scored_at: int = 0
     report: str | None = None
     retrain: str | None = None
+    reference: str | None = None
+    findings: tuple[Finding, ...] = ()
+    estimate: Estimate | None = None
+    segments: tuple[SegmentScore, ...] = ()
+    fairness: tuple[FairnessGap, ...] = ()
+
+    @property
+    def impact(self) -> float | None:
+        """The share of the model's importance that drifting features have; None where importance is not known."""
+        weighed = [score for score in self.scores if score.weight is not None]
+        return sum(score.weight or 0.0 for score in weighed if score.drifted) if weighed else None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What thresholds of a version's reference are derived from. `content` is plain JSON; `key` names it among all."""
+
+    key: str
+    version: int
+    made_at: int
+    content: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

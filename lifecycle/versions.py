@@ -14,16 +14,19 @@ import pyarrow.parquet as pq
 
 from lifecycle import artefacts
 from lifecycle.contract import Column, Columns, Contract
+from lifecycle.importance import permutation_importance
 from lifecycle.models import CONTRACT, GOLDEN, golden
 from lifecycle.ports import Clock, ModelStore, Runtime, VersionLedger
 from lifecycle.records import ModelVersion
 from lifecycle.runtimes.estimator import EstimatorRuntime
 from lifecycle.runtimes.facts import SCIKIT_LEARN, RuntimeChoice, RuntimeFacts
 
-REFERENCE, TRAINER = "reference.parquet", "trainer.py"
+REFERENCE, HOLDOUT, TRAINER, IMPORTANCE = "reference.parquet", "holdout.parquet", "trainer.py", "importance.json"
 GOLDEN_ROWS = 5
 REFERENCE_ROWS = 20_000
-LABEL, PREDICTION, SUBJECT = "__label__", "__prediction__", "__subject__"
+LABEL, PREDICTION, SUBJECT, AT = "__label__", "__prediction__", "__subject__", "__at__"
+PROBABILITY = "__probability__"
+"""In front of a class's text: the column of the probabilities that a version gave it."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,9 @@ class Candidate:
     """All that a new version is made of, before it has a number.
 
     `reference` holds the features as the contract's kinds (one column each) with LABEL beside them, in stored form, and
-    SUBJECT where the contract names whom a row is about: the token that the feature log has for them, or None.
+    SUBJECT where the contract names whom a row is about: the token that the feature log has for them, or None. AT is beside
+    them where it is known when a row was (microseconds since 1970). `holdout` are such rows that the estimator was not
+    fitted on.
     """
 
     contract: Contract
@@ -41,6 +46,7 @@ class Candidate:
     metrics: Mapping[str, float]
     lineage: Mapping[str, Any]
     parent: int | None
+    holdout: pd.DataFrame | None = None
 
 
 def register(
@@ -76,6 +82,25 @@ def load_reference(version: ModelVersion, store: ModelStore) -> pd.DataFrame:
     return frame
 
 
+def load_holdout(version: ModelVersion, store: ModelStore) -> pd.DataFrame | None:
+    """Rows a version was not trained on (a sample), as `load_reference` gives them, and a PROBABILITY column for each class.
+
+    None for a version that was registered without.
+    """
+    path = store.open(version.number, version.manifest_digest) / HOLDOUT
+    if not path.is_file():
+        return None
+    frame: pd.DataFrame = pq.read_table(path).to_pandas()
+    return frame
+
+
+def load_importance(version: ModelVersion, store: ModelStore) -> dict[str, float]:
+    """Feature -> its share of the version's importance (see `permutation_importance`); empty when it was not measured."""
+    path = store.open(version.number, version.manifest_digest) / IMPORTANCE
+    found: dict[str, float] = json.loads(path.read_text()) if path.is_file() else {}
+    return found
+
+
 def load_contract(version: ModelVersion, store: ModelStore) -> Contract:
     """The contract a version answers under."""
     folder = store.open(version.number, version.manifest_digest)
@@ -90,14 +115,13 @@ def load_runtime_facts(version: ModelVersion, store: ModelStore) -> RuntimeFacts
 def _fill(folder: Path, candidate: Candidate, form: artefacts.Format, choice: RuntimeChoice) -> dict[str, Any]:
     artefacts.save(candidate.estimator, folder, form)
     runtime = EstimatorRuntime(candidate.contract, candidate.estimator)
-    reference = candidate.reference
-    if len(reference) > REFERENCE_ROWS:
-        reference = reference.iloc[np.linspace(0, len(reference) - 1, REFERENCE_ROWS).astype(int)]
     names = list(candidate.contract.names)
+    reference = _sampled(candidate.reference)
     columns = _lists(reference[names])
     predictions, _ = runtime.predict(columns)
-    table = pa.Table.from_pandas(reference.assign(**{PREDICTION: predictions}), preserve_index=False)
-    _write_reference(table, folder)
+    _write_rows(reference.assign(**{PREDICTION: predictions}), folder / REFERENCE)
+    if candidate.holdout is not None and len(candidate.holdout):
+        _fill_holdout(folder, candidate, runtime)
     (folder / CONTRACT).write_text(candidate.contract.model_dump_json(indent=1))
     (folder / TRAINER).write_text(candidate.trainer_source)
     (folder / GOLDEN).write_text(json.dumps(golden(runtime, _lists(reference[names].head(GOLDEN_ROWS))), indent=1))
@@ -105,22 +129,22 @@ def _fill(folder: Path, candidate: Candidate, form: artefacts.Format, choice: Ru
 
 
 def rows_about(folder: Path, subject: str) -> int:
-    """How many rows of a version's reference are about `subject`, a token; 0 where nobody knows whom they are about."""
-    path = folder / REFERENCE
-    if SUBJECT not in pq.read_schema(path).names:
-        return 0
-    return int(pc.sum(pc.equal(pq.read_table(path, columns=[SUBJECT])[SUBJECT], subject)).as_py() or 0)
+    """How many rows that a version keeps are about `subject`, a token; 0 where nobody knows whom they are about."""
+    found = 0
+    for path in _kept_rows(folder):
+        if SUBJECT in pq.read_schema(path).names:
+            found += int(pc.sum(pc.equal(pq.read_table(path, columns=[SUBJECT])[SUBJECT], subject)).as_py() or 0)
+    return found
 
 
 def forget_subject(folder: Path, subject: str, runtime: Callable[[], Runtime]) -> None:
-    """Take the rows about `subject` out of the reference and the golden rows of the version in `folder`.
+    """Take the rows about `subject` out of the reference, the hold-out and the golden rows of the version in `folder`.
 
     Golden rows are the first of the reference, before as after. `runtime` is asked for only when none of them is left.
     """
-    table = pq.read_table(folder / REFERENCE)
-    kept = pc.fill_null(pc.not_equal(table[SUBJECT], subject), True)
-    left = table.filter(kept)
-    _write_reference(left, folder)
+    if (folder / HOLDOUT).is_file():
+        _forget_in(folder / HOLDOUT, subject)
+    kept, left = _forget_in(folder / REFERENCE, subject)
     content: dict[str, Any] = json.loads((folder / GOLDEN).read_text())
     count = len(content["predictions"])
     places = [place for place, keep in enumerate(kept.slice(0, count).to_pylist()) if keep]
@@ -131,6 +155,21 @@ def forget_subject(folder: Path, subject: str, runtime: Callable[[], Runtime]) -
         rows = left.slice(0, GOLDEN_ROWS).select(list(contract.names)).to_pandas()
         content = golden(runtime(), _lists(rows) if len(rows) else _nobody(contract))
     (folder / GOLDEN).write_text(json.dumps(content, indent=1))
+
+
+def _forget_in(path: Path, subject: str) -> tuple[pa.ChunkedArray, pa.Table]:
+    """Which rows stay, and the rows that do."""
+    table = pq.read_table(path)
+    if SUBJECT not in table.column_names:
+        return pa.chunked_array([pa.array([True] * len(table))]), table
+    kept = pc.fill_null(pc.not_equal(table[SUBJECT], subject), True)
+    left = table.filter(kept)
+    _write_table(left, path)
+    return kept, left
+
+
+def _kept_rows(folder: Path) -> list[Path]:
+    return [folder / name for name in (REFERENCE, HOLDOUT) if (folder / name).is_file()]
 
 
 def _at(value: Any, places: Sequence[int]) -> Any:
@@ -154,11 +193,33 @@ def _middle(column: Column) -> float | bool | str | None:
     return middle if column.kind == "numeric" else int(middle)
 
 
-def _write_reference(table: pa.Table, folder: Path) -> None:
+def _fill_holdout(folder: Path, candidate: Candidate, runtime: EstimatorRuntime) -> None:
+    assert candidate.holdout is not None, "the caller looked"
+    contract, holdout = candidate.contract, _sampled(candidate.holdout)
+    columns = _lists(holdout[list(contract.names)])
+    predictions, probabilities = runtime.predict(columns)
+    answers = {PREDICTION: predictions, **{PROBABILITY + name: values for name, values in probabilities.items()}}
+    _write_rows(holdout.assign(**answers), folder / HOLDOUT)
+    found = permutation_importance(contract, runtime, columns, holdout[LABEL].tolist())
+    (folder / IMPORTANCE).write_text(json.dumps(found, indent=1))
+
+
+def _sampled(rows: pd.DataFrame) -> pd.DataFrame:
+    """At most REFERENCE_ROWS of them, evenly spread."""
+    if len(rows) <= REFERENCE_ROWS:
+        return rows
+    return rows.iloc[np.linspace(0, len(rows) - 1, REFERENCE_ROWS).astype(int)]
+
+
+def _write_rows(rows: pd.DataFrame, path: Path) -> None:
+    _write_table(pa.Table.from_pandas(rows, preserve_index=False), path)
+
+
+def _write_table(table: pa.Table, path: Path) -> None:
     if SUBJECT in table.column_names:  # text even where every row is about nobody
         place = table.column_names.index(SUBJECT)
         table = table.set_column(place, SUBJECT, table[SUBJECT].cast(pa.string()))
-    pq.write_table(table, folder / REFERENCE, write_page_checksum=True)
+    pq.write_table(table, path, write_page_checksum=True)
 
 
 def _runtime(folder: Path, candidate: Candidate, columns: Columns, choice: RuntimeChoice) -> RuntimeFacts:

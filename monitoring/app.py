@@ -17,12 +17,12 @@ from lifecycle.errors import ConfigInvalid
 from lifecycle.ids import uuid7
 from lifecycle.project import Project
 from monitoring.alerts import Alerts
+from monitoring.arrivals import LogMoments
 from monitoring.console import Console
 from monitoring.delivery import AppriseSink, Dispatcher
-from monitoring.evidently_adapter import EvidentlyScorer
 from monitoring.http import make_app
-from monitoring.judge import Judge, References
 from monitoring.launcher import LocalLauncher
+from monitoring.opening import open_judge
 from monitoring.reports import Reports
 from monitoring.runs import Runs
 from monitoring.steps import Steps
@@ -48,24 +48,18 @@ class Monitor:
         self._project = project
         self.steps = Steps(ledger, clock, uuid7())
         amendments = Amendments(ledger)
-        self._scorer = EvidentlyScorer()
-        judge = Judge(
-            project.tables,
-            References(project.store, ledger),
-            self._scorer,
-            clock,
-            config.monitoring,
-            config.model.seed,
-        )
-        self._watch = Watch(ledger, amendments, project.tables, judge, clock, config.monitoring)
+        judge = open_judge(ledger, project.store, project.tables, clock, config)
+        self._watch = Watch(ledger, amendments, LogMoments(project.tables), judge, clock, config.monitoring)
         self._trigger = Trigger(ledger, amendments, project.tables, clock, config.monitoring, config.retrain)
         targets = len(config.alerts.targets)
-        self._alerts = Alerts(ledger, clock, config.monitoring, targets, config.model.name, project.path)
+        self._alerts = Alerts(
+            ledger, clock, config.monitoring, targets, config.model.name, project.path, self.steps.health
+        )
         launcher = LocalLauncher(project.path, clock, config.retrain.timeout_minutes * 60)
         self._runs = Runs(ledger, launcher, clock, config.retrain)
         self._dispatcher = Dispatcher(ledger, AppriseSink(config.alerts.timeout_seconds), clock, config.alerts)
         self._reports = Reports(ledger, amendments, project.path, project.reports, config.monitoring)
-        self._console = Console(ledger, clock, self.steps, config.model.name, config.alerts.attempts)
+        self._console = Console(ledger, clock, self.steps, config.monitoring, config.model.name, config.alerts.attempts)
 
     def run(self) -> None:
         """Serve until SIGTERM or SIGINT, then end every job and process started. Raises ConfigInvalid for a taken port."""
@@ -96,7 +90,6 @@ class Monitor:
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": MISFIRE_SECONDS}
         scheduler = BackgroundScheduler(timezone="UTC", job_defaults=defaults)
         guarded = self.steps.guarded
-        scheduler.add_job(guarded("warm_up", self._scorer.warm_up, leading=False))
         scheduler.add_job(guarded("lease", self.steps.renew, leading=False), "interval", seconds=RENEW_SECONDS)
         scheduler.add_job(guarded("watch", self._round), "interval", seconds=ROUND_SECONDS)
         scheduler.add_job(guarded("runs", self._runs.step), "interval", seconds=ROUND_SECONDS)
@@ -107,7 +100,7 @@ class Monitor:
 
     def _round(self) -> None:
         self._watch.close_due(self.steps.stop)
-        self._watch.relabel()
+        self._watch.look_again()
         self._trigger.look()
 
     def _end(self, scheduler: BackgroundScheduler) -> None:

@@ -3,6 +3,7 @@
 Reports hold what callers sent, so each is served into a sandbox of its own that may run its script and nothing else.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -19,18 +20,16 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from lifecycle.clock import MICROSECONDS
 from lifecycle.errors import StoreUnavailable
 from monitoring.console import Console
+from monitoring.downloads import CSV_TYPE, scores_csv, verdicts_csv
 from monitoring.metrics import exposition
-from monitoring.reports import NAME
+from monitoring.reports import NAME, REPORT_POLICY
 
 PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-REPORT_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:; "
-    "font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'self'; sandbox allow-scripts"
-)
 MOST_LISTED = 1_000
 SILENT_SECONDS = 60
+START = re.compile(r"-?[0-9]{1,18}")
 TEMPLATES = Path(__file__).parent / "templates"
 
 
@@ -40,6 +39,9 @@ def make_app(console: Console, reports: Path) -> ASGIApp:
     paths: dict[str, Callable[[Request], Response]] = {
         "/": endpoints.page,
         "/console.css": endpoints.style,
+        "/windows/{start}.csv": endpoints.scores_csv,
+        "/windows/{start}": endpoints.window,
+        "/verdicts.csv": endpoints.verdicts_csv,
         "/reports/{name}": endpoints.report,
         "/api/status": endpoints.status,
         "/api/verdicts": endpoints.verdicts,
@@ -68,6 +70,19 @@ class _Endpoints:
     def style(self, _request: Request) -> Response:
         return FileResponse(TEMPLATES / "console.css", media_type="text/css")
 
+    def window(self, request: Request) -> Response:
+        start = _start(request)
+        page = None if start is None else self._console.window(start)
+        return _missing(request) if page is None else HTMLResponse(page)
+
+    def scores_csv(self, request: Request) -> Response:
+        start = _start(request)
+        verdict = None if start is None else self._ledger.verdict(start)
+        return _missing(request) if verdict is None else _download(scores_csv(verdict), f"window-{start}.csv")
+
+    def verdicts_csv(self, request: Request) -> Response:
+        return _download(verdicts_csv(self._ledger.latest(_limit(request))), "verdicts.csv")
+
     def report(self, request: Request) -> Response:
         name = request.path_params["name"]
         path = self._reports / name
@@ -90,7 +105,8 @@ class _Endpoints:
         return JSONResponse({"runs": [asdict(run) for run in self._ledger.runs(_limit(request))]})
 
     def metrics(self, _request: Request) -> Response:
-        page = exposition(self._ledger, self._console.clock, self._console.attempts)
+        console = self._console
+        page = exposition(self._ledger, console.clock, console.settings, console.attempts)
         return Response(page, media_type=CONTENT_TYPE_LATEST)
 
     def alive(self, _request: Request) -> Response:
@@ -125,6 +141,17 @@ class _Headers:
 def _limit(request: Request) -> int:
     text = request.query_params.get("limit", "100")
     return min(max(int(text), 1), MOST_LISTED) if text.isascii() and text.isdigit() and len(text) < 9 else 100
+
+
+def _start(request: Request) -> int | None:
+    """The window that a path names; None when it can name none."""
+    text = request.path_params["start"]
+    return int(text) if START.fullmatch(text) else None
+
+
+def _download(text: str, name: str) -> Response:
+    """A file to be saved, never a page to be shown."""
+    return Response(text, media_type=CSV_TYPE, headers={"Content-Disposition": f'attachment; filename="{name}"'})
 
 
 def _missing(_request: Request) -> Response:

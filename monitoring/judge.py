@@ -1,56 +1,31 @@
-"""One window, end to end: rows, reference, scores, findings, performance, verdict. It writes nothing.
+"""One window, end to end: rows, reference, scores, findings, performance, segments, verdict. It writes nothing but thresholds.
 
-The window is compared with the reference of the version that answered most of its rows, and quality is measured on
-that version's rows alone. A window that cannot be compared still gets a verdict that says why.
+A window's rows are those of the version that answered most of them. A window that cannot be compared still gets a verdict
+that says why.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import median
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
-from lifecycle import versions
+from lifecycle.clock import MICROSECONDS
 from lifecycle.config import MonitoringSection
-from lifecycle.contract import Target
 from lifecycle.errors import ModelUnavailable
-from lifecycle.feature_log.placing import ARROW, column_of
 from lifecycle.feature_log.table import LogTables
-from lifecycle.ports import Clock, DriftScorer, ModelStore, VersionLedger
-from lifecycle.records import ModelVersion, Performance, Verdict
-from monitoring import performance, quality
-from monitoring.columns import Reference, prepare_reference, prepare_window, thinned
-from monitoring.scores import Methods, score_columns
-from monitoring.thresholds import Thresholds
-from monitoring.verdicts import Evidence, decide
+from lifecycle.ports import Clock
+from lifecycle.records import ColumnScore, SegmentScore, Verdict
+from monitoring import fairness
+from monitoring.drift.budget import MINUTES_PER_MONTH
+from monitoring.drift.scoring import DriftScores
+from monitoring.performance import Estimates, measure
+from monitoring.quality import WindowFacts, findings
+from monitoring.references import Reference, References
+from monitoring.rows import Rows, counts_by_version, logged_rows
+from monitoring.segments import segments
+from monitoring.verdicts import NOT_FOLDED, Evidence, decide, judged, with_streaks
 from monitoring.windows import Window
 
-NOT_FOLDED = "the feature log was not fully folded when this window was judged; rows may be missing from it"
-KEPT_REFERENCES = 4
-
-
-@dataclass
-class References:
-    """Prepared references by version; the newest few are kept."""
-
-    store: ModelStore
-    ledger: VersionLedger
-
-    def __post_init__(self) -> None:
-        self._known: dict[int, tuple[ModelVersion, Reference]] = {}
-
-    def of(self, number: int) -> tuple[ModelVersion, Reference]:
-        """The version and its reference. Raises ModelUnavailable when either cannot be had."""
-        if number not in self._known:
-            version = self.ledger.version(number)
-            if version is None:
-                raise ModelUnavailable(f"version {number} answered but is not in the ledger; restore the ledger")
-            contract = versions.load_contract(version, self.store)
-            rows = versions.load_reference(version, self.store)
-            while len(self._known) >= KEPT_REFERENCES:
-                del self._known[next(iter(self._known))]
-            self._known[number] = version, prepare_reference(number, contract, rows)
-        return self._known[number]
+MOST_LENGTHS = 20
 
 
 class Judge:
@@ -60,104 +35,130 @@ class Judge:
         self,
         tables: LogTables,
         references: References,
-        scorer: DriftScorer,
+        scores: DriftScores,
         clock: Clock,
         settings: MonitoringSection,
-        seed: int,
     ) -> None:
         self._tables = tables
         self._references = references
-        self._scorer = scorer
+        self._scores = scores
         self._clock = clock
         self._settings = settings
-        self._methods = Methods(settings.numeric_method, settings.categorical_method)
-        self._thresholds = Thresholds(scorer, self._methods, settings.minimum_effect, seed)
+        self._estimates = Estimates()
 
     def judge(self, window: Window, earlier: Sequence[Verdict]) -> Verdict:
         """The verdict on `window`; `earlier` are the verdicts before it, newest first."""
-        rows = self._tables.rows(window.start, window.end, labels=True)
-        evidence = self._evidence(rows) if rows.num_rows or window.complete else Evidence(0, None, obstacle=NOT_FOLDED)
-        decision = decide(evidence, earlier, self._settings)
-        notes = () if window.complete else (NOT_FOLDED,)
+        counts = counts_by_version(self._tables, window.start, window.end)
+        total = sum(counts.values())
+        evidence = self._evidence(window, counts, earlier) if total else _nothing(window)
+        decision = decide(evidence, self._settings)
         return Verdict(
             start=window.start,
             end=window.end,
-            rows=rows.num_rows,
+            rows=total,
             state=decision.state,
             version=evidence.version,
             scores=evidence.scores,
-            reasons=(*notes, *decision.reasons),
+            reasons=(*(() if window.complete else (NOT_FOLDED,)), *decision.reasons),
             drifting=decision.drifting,
             performance=evidence.performance,
             scored_at=self._clock.now(),
+            reference=evidence.reference,
+            findings=evidence.findings,
+            estimate=evidence.estimate,
+            segments=evidence.segments,
+            fairness=evidence.fairness,
         )
 
     def relabel(self, verdict: Verdict, earlier: Sequence[Verdict]) -> Verdict | None:
-        """`verdict` with the labels there are now; None when none arrived since.
-
-        Scores stand; a data-quality verdict keeps its state, because its findings outrank performance.
-        """
+        """`verdict` with the labels there are now; None when that changes nothing."""
         if verdict.version is None:
             return None
-        columns = ("id", "version", "prediction")
-        rows = self._tables.rows(verdict.start, verdict.end, columns, labels=True)
-        found = self._performance(_of_version(rows, verdict.version), verdict.version)
-        if found == verdict.performance or (verdict.performance and found.rows <= verdict.performance.rows):
-            return None
-        if verdict.state == "data_quality":
-            return replace(verdict, performance=found)
-        evidence = Evidence(verdict.rows, verdict.version, verdict.scores, (), found)
-        decision = decide(evidence, earlier, self._settings)
-        notes = tuple(reason for reason in verdict.reasons if reason == NOT_FOLDED)
-        reasons = (*notes, *decision.reasons)
-        return replace(verdict, performance=found, state=decision.state, drifting=decision.drifting, reasons=reasons)
+        complete = NOT_FOLDED not in verdict.reasons
+        found = self.judge(Window(verdict.start, verdict.end, complete), earlier)
+        kept = replace(found, scored_at=verdict.scored_at, report=verdict.report, retrain=verdict.retrain)
+        return None if kept == verdict else replace(kept, scored_at=found.scored_at)
 
-    def compared(self, verdict: Verdict) -> tuple[Reference, pa.Table]:
-        """What the scores of `verdict` were computed from: its reference and its (sampled) rows."""
-        assert verdict.version is not None, "only a scored verdict was compared with anything"
-        return self._references.of(verdict.version)[1], self._sample(self._tables.rows(verdict.start, verdict.end))
-
-    def _sample(self, rows: pa.Table) -> pa.Table:
-        return thinned(rows, self._settings.sample_rows)
-
-    def _evidence(self, rows: pa.Table) -> Evidence:
-        count = rows.num_rows
-        if not count:
-            return Evidence(0, None)
-        number = _main_version(rows)
+    def _evidence(self, window: Window, counts: Mapping[int, int], earlier: Sequence[Verdict]) -> Evidence:
+        number = max(counts, key=lambda version: (counts[version], version))
+        count, total = counts[number], sum(counts.values())
+        notes = self._notes(number, counts)
         if count < self._settings.minimum_rows:
-            return Evidence(count, number)
+            return Evidence(count, number, notes=notes)
         try:
-            _, reference = self._references.of(number)
+            reference = self._references.of(number, window.start, window.end, _before(earlier))
         except ModelUnavailable as error:
-            return Evidence(count, number, obstacle=f"the window could not be compared: {error}")
-        window = prepare_window(reference, self._sample(rows))
-        thresholds = self._thresholds.of(reference, len(window))
-        scores = score_columns(self._scorer, self._methods, reference, window, thresholds)
-        found = quality.findings(reference, window, self._settings)
-        return Evidence(count, number, scores, found, self._performance(_of_version(rows, number), number))
+            return Evidence(count, number, notes=notes, obstacle=f"the window could not be compared: {error}")
+        rows = logged_rows(
+            self._tables,
+            reference.contract,
+            window.start,
+            window.end,
+            version=number,
+            most=self._settings.sample_rows,
+        )
+        facts = WindowFacts(window.start, window.end, total, _rows_of_others(window, earlier))
+        return self._compared(count, reference, rows, facts, earlier, notes)
 
-    def _performance(self, rows: pa.Table, number: int) -> Performance:
-        version, reference = self._references.of(number)
-        target = reference.contract.target
-        return performance.measure(
-            target, _answers(rows, target), version.metrics, self._settings.performance_tolerance
+    def _compared(
+        self,
+        count: int,
+        reference: Reference,
+        rows: Rows,
+        facts: WindowFacts,
+        earlier: Sequence[Verdict],
+        notes: tuple[str, ...],
+    ) -> Evidence:
+        monthly = self._windows_per_month(earlier)
+        level = self._scores.level(reference, monthly)
+        only_against = reference.words if reference.moves else None
+        scores = self._scores.of(reference, rows, monthly)
+        return Evidence(
+            rows=count,
+            version=reference.version.number,
+            scores=with_streaks(scores, earlier, reference.version.number, only_against),
+            findings=findings(reference, rows, facts, self._settings),
+            performance=measure(reference, rows, self._settings, level),
+            estimate=self._estimates.of(reference, rows, self._settings, level),
+            segments=self._segments(reference, rows, monthly, level),
+            fairness=fairness.gaps(reference, rows, self._settings),
+            reference=reference.words,
+            notes=(*notes, *fairness.telling(reference, rows, self._settings)),
         )
 
+    def _segments(self, reference: Reference, rows: Rows, monthly: float, level: float) -> tuple[SegmentScore, ...]:
+        def drift(part: Reference, inside: Rows, series: int) -> list[ColumnScore]:
+            return self._scores.within(reference, part, inside, monthly, series)
 
-def _answers(rows: pa.Table, target: Target) -> pa.Table:
-    """Predictions and labels of the kind that `target` has, side by side."""
-    kind = "numeric" if target.is_regression else "categorical"
-    found = {name: column_of(rows.schema, name, kind) for name in ("prediction", "label")}
-    missing = pa.nulls(rows.num_rows, ARROW[kind])
-    return pa.table({name: rows[stored] if stored else missing for name, stored in found.items()})
+        return segments(reference, rows, self._settings, drift, level)
+
+    def _notes(self, number: int, counts: Mapping[int, int]) -> tuple[str, ...]:
+        others = sum(counts.values()) - counts[number]
+        notes = [f"{others} rows were answered by other versions than {number} and are left out"] if others else []
+        if counts[number] > self._settings.sample_rows:
+            notes.append(f"{self._settings.sample_rows} of {counts[number]} rows were scored, evenly spread")
+        return tuple(notes)
+
+    def _windows_per_month(self, earlier: Sequence[Verdict]) -> float:
+        """By the clock; windows that rows close come as often as they lately came."""
+        minutes = self._settings.window_minutes * self._settings.window_step
+        lengths = [verdict.end - verdict.start for verdict in judged(earlier)[:MOST_LENGTHS]]
+        if self._settings.window_rows and lengths:
+            minutes = min(minutes, median(lengths) / MICROSECONDS / 60 * self._settings.window_step)
+        return MINUTES_PER_MONTH / max(minutes, 1e-6)
 
 
-def _main_version(rows: pa.Table) -> int:
-    """The version that answered most rows; of equals, the newest."""
-    counts = rows["version"].value_counts().to_pylist()
-    return int(max(counts, key=lambda entry: (entry["counts"], entry["values"]))["values"])
+def _nothing(window: Window) -> Evidence:
+    return Evidence(0, None, obstacle=None if window.complete else NOT_FOLDED)
 
 
-def _of_version(rows: pa.Table, number: int) -> pa.Table:
-    return rows.filter(pc.equal(rows["version"], number)) if rows.num_rows else rows
+def _before(earlier: Sequence[Verdict]) -> tuple[int, int] | None:
+    """The newest window that can be compared with: sound, and not one whose drift has still to persist."""
+    fit = (verdict for verdict in judged(earlier) if verdict.state not in ("warning", "data_quality"))
+    return next(((verdict.start, verdict.end) for verdict in fit), None)
+
+
+def _rows_of_others(window: Window, earlier: Sequence[Verdict]) -> tuple[int, ...]:
+    """How many rows the windows before had that were as long."""
+    length = window.end - window.start
+    return tuple(verdict.rows for verdict in judged(earlier) if verdict.end - verdict.start == length)

@@ -2,6 +2,7 @@
 
 A window gets a report when it raises an alarm that the judged window before it did not raise, and one window a day
 gets one in any case. Rendering has a time limit and never delays scoring. While rows are erased nothing is rendered.
+A snapshot in an Evidently workspace is there as long as its page is.
 """
 
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from lifecycle import snapshots
 from lifecycle.clock import MICROSECONDS
 from lifecycle.config import MonitoringSection
 from lifecycle.process import child_environment
@@ -24,6 +26,17 @@ DAY = 86_400 * MICROSECONDS
 LOOKED_BACK = 50
 MOST_TRIES = 2
 NAME = re.compile(r"[0-9]{1,20}\.html")
+SCRIPT_DIGESTS = (
+    "'sha256-LzuZeAyRuWKi6ECiPVN3jaVpx2RUghtXvt9XQNdl+D0='",
+    "'sha256-l6LOTfRvBGd9x1XheZ/I96o27XDYVve0Q4oSSjsXWFY='",
+    "'sha256-U9BGxxJjstpYwJreW4tG6YqI3MwdzyiNqhgbnPpk3d4='",
+)
+"""The scripts of a page: a name that the second needs, Evidently's library, and what draws. Another is neither written nor run."""
+SCRIPTS_POLICY = (
+    f"default-src 'none'; script-src {' '.join(SCRIPT_DIGESTS)}; style-src 'unsafe-inline'; img-src data: blob:; "
+    "font-src data:; base-uri 'none'; form-action 'none'"
+)
+REPORT_POLICY = f"{SCRIPTS_POLICY}; frame-ancestors 'self'; sandbox allow-scripts"
 log = structlog.get_logger(__name__)
 
 
@@ -65,6 +78,7 @@ class Reports:
 
     def step(self) -> None:
         """Render the newest wanted report, if any; returns when it is done or its time is over."""
+        self._forget_snapshots()
         if any(finished is None for _, finished in self._erasures()):
             return  # pages are withdrawn; what is rendered afterwards shows what is left
         untried = [
@@ -93,6 +107,7 @@ class Reports:
             self._forget_old()
         else:
             log.warning("report_not_rendered", window=verdict.start)
+        self._forget_snapshots()
 
     def _erasures(self) -> list[tuple[str, int | None]]:
         return [(erasure.id, erasure.finished_at) for erasure in self._ledger.erasures()]
@@ -122,11 +137,15 @@ class Reports:
                 self._rendering = None
 
     def _forget_old(self) -> None:
-        kept = self._settings.reports_kept
-        names = sorted((path.name for path in self._folder.iterdir() if NAME.fullmatch(path.name)), key=_start_of)
-        for name in names[:-kept]:
-            (self._folder / name).unlink()
+        for start in self._pages()[: -self._settings.reports_kept]:
+            (self._folder / file_name(start)).unlink(missing_ok=True)
 
+    def _forget_snapshots(self) -> None:
+        if self._settings.evidently_workspace:
+            folder = self._project / self._settings.evidently_workspace
+            snapshots.keep_only(folder, self._project, self._pages())
 
-def _start_of(name: str) -> int:
-    return int(name.removesuffix(".html"))
+    def _pages(self) -> list[int]:
+        """The starts of the windows that have a page, oldest first."""
+        names = self._folder.iterdir() if self._folder.is_dir() else ()
+        return sorted(int(path.stem) for path in names if NAME.fullmatch(path.name))

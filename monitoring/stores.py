@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from lifecycle.ports import (
     AlertLedger,
     AuditLedger,
+    CalibrationLedger,
     ErasureLedger,
     FoldLedger,
     LeaseLedger,
@@ -29,8 +30,14 @@ class Overview(Protocol):
     def run_counts(self) -> Mapping[str, int]:
         """Retrain runs by state."""
 
-    def judged(self, limit: int) -> list[Verdict]:
-        """The newest verdicts that say something about the world, newest first, however long nobody asked since."""
+    def judged(self, limit: int, before: int | None = None) -> list[Verdict]:
+        """The newest verdicts that say something about the world, newest first, however long nobody asked since.
+
+        With `before`, only of windows that begin before it.
+        """
+
+    def spans(self, since: int) -> list[tuple[int, int]]:
+        """Start and end of every window that begins at or after `since`, in order."""
 
     def windows_in(self, state: VerdictState) -> list[Verdict]:
         """Every window judged `state`, newest first."""
@@ -49,6 +56,7 @@ class MonitorLedger(
     LeaseLedger,
     FoldLedger,
     AuditLedger,
+    CalibrationLedger,
     ErasureLedger,
     Overview,
     Protocol,

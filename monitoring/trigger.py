@@ -16,7 +16,7 @@ from lifecycle.feature_log.table import LogTables
 from lifecycle.ids import uuid7
 from lifecycle.ports import Clock
 from lifecycle.records import ModelVersion, RetrainRun, Verdict
-from monitoring.standing import Standing, standing
+from monitoring.standing import Standing, of_late, standing
 from monitoring.stores import Amendments, MonitorLedger
 
 BY_VERDICT = "verdict: "
@@ -95,8 +95,8 @@ class Trigger:
 
     def look(self) -> RetrainRun | None:
         """Requests a retrain if the standing verdict calls for one; returns it."""
-        history = self._ledger.judged(LOOKED_BACK)
-        now_stands = standing(history, self._monitoring.minimum_labels, self._monitoring.persistence)
+        history = of_late(self._ledger.judged(LOOKED_BACK), self._clock.now(), self._monitoring)
+        now_stands = standing(history, self._monitoring)
         cause = now_stands.cause
         if cause is None:
             return None

@@ -12,8 +12,8 @@ import structlog
 
 from lifecycle.contract import Contract
 from lifecycle.records import ModelVersion
-from lifecycle.versions import LABEL, SUBJECT
-from retrain.snapshot import AT, Snapshot
+from lifecycle.versions import AT, LABEL, SUBJECT
+from retrain.snapshot import Snapshot
 from retrain.trainer import FileTrainer
 from retrain.training import Trained, train
 
@@ -99,5 +99,5 @@ def train_all(
 
 
 def _learnt(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:
-    """What a version keeps of `rows`: its columns, the label, and whom each is about where that is known."""
-    return rows[[*contract.names, LABEL, *(name for name in [SUBJECT] if name in rows)]]
+    """What a version keeps of `rows`: its columns, the label, and where known when each was and whom it is about."""
+    return rows[[*contract.names, LABEL, *(name for name in (AT, SUBJECT) if name in rows)]]

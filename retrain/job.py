@@ -19,7 +19,7 @@ from lifecycle.ledger.sql import SqlLedger
 from lifecycle.measures import gate_losses, trivial_prediction
 from lifecycle.ports import Clock, ModelStore
 from lifecycle.records import ModelVersion, RetrainRun
-from lifecycle.versions import LABEL, SUBJECT
+from lifecycle.versions import AT, LABEL, SUBJECT
 from retrain import challengers, gate, snapshot, training, validation
 from retrain.lease import RetrainLease
 from retrain.trainer import FileTrainer
@@ -202,7 +202,7 @@ class Job:
     def _origin(self, kin: Kin) -> pd.DataFrame:
         """The rows that the first version with today's columns was trained on."""
         first = versions.load_reference(kin.first, self.store)
-        return first[[*self.contract.names, LABEL, *(name for name in [SUBJECT] if name in first)]]
+        return first[[*self.contract.names, LABEL, *(name for name in (AT, SUBJECT) if name in first)]]
 
     def _gate(
         self, champion: ModelVersion, rows: challengers.Rows, trained: dict[str, training.Trained]

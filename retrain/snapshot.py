@@ -21,10 +21,8 @@ from lifecycle.contract import Contract
 from lifecycle.feature_log.placing import MOMENT, column_of
 from lifecycle.feature_log.table import FEATURE, LogTables
 from lifecycle.records import Verdict
-from lifecycle.versions import LABEL, SUBJECT
+from lifecycle.versions import AT, LABEL, SUBJECT
 from retrain.training import row_digest
-
-AT = "__at__"
 
 
 @dataclass(frozen=True)

@@ -75,7 +75,9 @@ class _Rounds:
             tables, clock, parking_hours=section.parking_hours, before=project.ledger.fold_status(), held=held
         )
         self._imports = Imports(tables.folder)
-        self._eraser = Eraser(tables, project.store, project.ledger, project.reports, clock, held=held)
+        self._eraser = Eraser(
+            tables, project.store, project.ledger, project.reports, clock, workspace=project.workspace, held=held
+        )
         self._retention = Retention(tables, clock, section.retention_days)
         self._tidy = partial(tidy, tables, clock, section, held=held)
         self._problems: list[str] = []

@@ -26,6 +26,7 @@ from lifecycle.feature_log.table import LogTables
 from lifecycle.feature_log.traces import Traces, search, search_storage
 from lifecycle.ports import AuditLedger, Clock, ErasureLedger, LeaseLedger, ModelStore, Runtime, VersionLedger
 from lifecycle.records import Erasure, ModelVersion, PredictionBatch, Verdict
+from lifecycle.snapshots import Workspace
 
 RETRAIN = "retrain"
 """The lease of whoever makes versions."""
@@ -128,10 +129,12 @@ class Eraser:
         reports: Path,
         clock: Clock,
         *,
+        workspace: Workspace | None = None,
         held: Callable[[], bool] = lambda: True,
         files: FileSystem = LOCAL_FILES,
     ) -> None:
         self._tables = tables
+        self._workspace = workspace
         self._held = held
         self._store = store
         self._ledger = ledger
@@ -300,22 +303,28 @@ class Eraser:
         verdicts = {verdict.start: verdict for verdict in self._ledger.latest(EVERY)}
         affected = {start for start, verdict in verdicts.items() if _shows(verdict, erasure)}
         gone = 0
-        for name in self._files.names(self._reports):
+        for name in self._pages():
             match = _REPORT.match(name)
             if match and (int(match[1]) in affected or int(match[1]) not in verdicts):
                 self._files.remove(self._reports / name)
                 gone += 1
         if gone:
             self._files.sync_folder(self._reports)
+        if self._workspace is not None:
+            self._workspace.keep_only({int(found[1]) for name in self._pages() if (found := _REPORT.match(name))})
         for verdict in self._ledger.reported():
             if verdict.start in affected:
                 self._ledger.withdraw_report(verdict.start)
         return self._noted(erasure, removed=_larger(erasure.proof["removed"], reports=gone))
 
+    def _pages(self) -> list[str]:
+        return list(self._files.names(self._reports))
+
     # proof
 
     def _search(self, erasure: Erasure) -> Erasure:
-        places = self._tables.folder, self._store.root, self._reports
+        places = [self._tables.folder, self._store.root, self._reports]
+        places += [self._workspace.folder] if self._workspace is not None else []
         found = search(places, erasure.token, until=erasure.requested_at)
         for table in self._tables.all:
             if isinstance(table.storage, ObjectStorage):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lifecycle.errors import StoreUnavailable
 from lifecycle.ledger.schema import metadata
 
-HEAD = "0003"
+HEAD = "0004"
 WRITE = "evenkeel_write"
 BUSY_MILLISECONDS = 15_000
 _FIXED_WAL = ((3, 51, 3), (3, 52, 0)), ((3, 50, 7), (3, 51, 0)), ((3, 44, 6), (3, 45, 0))

@@ -66,6 +66,19 @@ verdicts = Table(
     Column("performance", JSON),
     Column("report", String(200)),
     Column("retrain", Text),
+    Column("reference", Text),
+    Column("findings", JSON, nullable=False, server_default="[]"),
+    Column("estimate", JSON),
+    Column("segments", JSON, nullable=False, server_default="[]"),
+    Column("fairness", JSON, nullable=False, server_default="[]"),
+)
+calibrations = Table(
+    "calibrations",
+    metadata,
+    Column("key", String(200), primary_key=True),
+    Column("version", Integer, nullable=False, index=True),
+    Column("made_at", BigInteger, nullable=False),
+    Column("content", JSON, nullable=False),
 )
 alerts = Table(
     "alerts",

@@ -15,9 +15,13 @@ from lifecycle.ledger import schema
 from lifecycle.ledger.connect import BUSY_MILLISECONDS, WRITE, forget_replaced, migrate, open_engine
 from lifecycle.records import (
     Alert,
+    Calibration,
     ColumnScore,
     Delivery,
     Erasure,
+    Estimate,
+    FairnessGap,
+    Finding,
     FoldStatus,
     Key,
     Lease,
@@ -26,6 +30,7 @@ from lifecycle.records import (
     Performance,
     Pointer,
     RetrainRun,
+    SegmentScore,
     Verdict,
     VerdictState,
     VersionStatus,
@@ -152,12 +157,19 @@ class SqlLedger:
         query = select(schema.verdicts).order_by(schema.verdicts.c.start.desc()).limit(limit)
         return [_verdict(_dict(row)) for row in self._all(query)]
 
-    def judged(self, limit: int) -> list[Verdict]:
-        """The newest windows that had rows enough for a judgement, newest first."""
+    def judged(self, limit: int, before: int | None = None) -> list[Verdict]:
+        """The newest windows, of those that begin before `before`, that had rows enough for a judgement, newest first."""
         table = schema.verdicts
-        told = table.c.state.not_in(("no_traffic", "insufficient_data"))
-        query = select(table).where(told).order_by(table.c.start.desc()).limit(limit)
+        query = select(table).where(table.c.state.not_in(("no_traffic", "insufficient_data")))
+        query = query if before is None else query.where(table.c.start < before)
+        query = query.order_by(table.c.start.desc()).limit(limit)
         return [_verdict(_dict(row)) for row in self._all(query)]
+
+    def spans(self, since: int) -> list[tuple[int, int]]:
+        """Start and end of every window that begins at or after `since`, in order."""
+        table = schema.verdicts
+        query = select(table.c.start, table.c.end).where(table.c.start >= since).order_by(table.c.start)
+        return [(row.start, row.end) for row in self._all(query)]
 
     def windows_in(self, state: VerdictState) -> list[Verdict]:
         """Every window judged `state`, newest first."""
@@ -183,6 +195,21 @@ class SqlLedger:
     def window_counts(self) -> Mapping[str, int]:
         """Windows by verdict state."""
         return self._counts(schema.verdicts)
+
+    # calibrations
+
+    def save_calibration(self, calibration: Calibration) -> None:
+        with self._write() as connection:
+            _replace(connection, schema.calibrations, {"key": calibration.key}, asdict(calibration))
+
+    def calibration(self, key: str) -> Calibration | None:
+        row = self._one(schema.calibrations, schema.calibrations.c.key == key)
+        return Calibration(**row) if row else None
+
+    def calibrations(self, version: int) -> list[Calibration]:
+        table = schema.calibrations
+        query = select(table).where(table.c.version == version).order_by(table.c.made_at.desc(), table.c.key)
+        return [Calibration(**_dict(row)) for row in self._all(query)]
 
     # alerts
 
@@ -369,8 +396,22 @@ def _pointer(row: dict[str, Any] | None) -> Pointer:
 def _verdict(row: dict[str, Any]) -> Verdict:
     row["scores"] = tuple(ColumnScore(**score) for score in row["scores"])
     row["reasons"] = tuple(row["reasons"])
-    row["performance"] = Performance(**row["performance"]) if row["performance"] else None
+    row["findings"] = tuple(Finding(**finding) for finding in row["findings"])
+    row["segments"] = tuple(SegmentScore(**_with_interval(segment)) for segment in row["segments"])
+    row["fairness"] = tuple(FairnessGap(**_with_interval(gap)) for gap in row["fairness"])
+    row["estimate"] = Estimate(**_with_interval(row["estimate"])) if row["estimate"] else None
+    row["performance"] = _performance(row["performance"]) if row["performance"] else None
     return Verdict(**row)
+
+
+def _performance(content: dict[str, Any]) -> Performance:
+    intervals = {name: (low, high) for name, (low, high) in content.get("intervals", {}).items()}
+    return Performance(**content | {"intervals": intervals})
+
+
+def _with_interval(content: dict[str, Any]) -> dict[str, Any]:
+    """Pairs are lists in JSON."""
+    return content | {"interval": tuple(content["interval"]) if content["interval"] else None}
 
 
 def _delivery(row: dict[str, Any]) -> Delivery:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from lifecycle.ports import VerdictLedger
-from lifecycle.records import ColumnScore, Performance, Verdict
+from lifecycle.records import ColumnScore, Estimate, FairnessGap, Finding, Performance, SegmentScore, Verdict
 
 FULL = Verdict(
     start=100,
@@ -12,15 +12,26 @@ FULL = Verdict(
     state="drift",
     version=3,
     scores=(
-        ColumnScore("a", "wasserstein", 0.4, 0.1),
-        ColumnScore("b", "wasserstein", None, 0.1, "all values missing"),
+        ColumnScore("a", "ks", 0.4, 0.1, about="label", weight=0.3, streak=2),
+        ColumnScore("b", "ks", None, 0.1, "all values missing"),
     ),
     reasons=("a drifted",),
     drifting=True,
-    performance=Performance(40, 0.8, {"loss": 0.3}, {"loss": 0.1}),
+    performance=Performance(40, 0.8, {"loss": 0.3}, {"loss": 0.1}, {"loss": (0.2, 0.4)}, {"last value": 0.5}, 60.5),
     scored_at=210,
     report="w.html",
     retrain="run-1",
+    reference="the 900 training rows of version 3",
+    findings=(
+        Finding("a", "unit_change", "a: as if multiplied by 10"),
+        Finding(None, "time_gap", "an hour of silence"),
+    ),
+    estimate=Estimate("error model", 50, 0.3, (0.2, 0.4), {"threshold": 0.35}, True, "as far as one knows", False),
+    segments=(
+        SegmentScore("town", "Ghent", 20, 10, "a", 0.5, 0.2, 0.4, (0.3, 0.5), 0.1, True),
+        SegmentScore("town", "(others)", 3, 0),
+    ),
+    fairness=(FairnessGap("town", "selection rate", 0.2, (0.1, 0.3), "Ghent", "Turin", {"Ghent": 0.1}, {"Ghent": 40}),),
 )
 
 

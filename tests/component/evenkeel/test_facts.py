@@ -1,6 +1,7 @@
 """What the looking commands print is what ledger and log hold, as tables and as JSON alike."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from evenkeel import facts
 from lifecycle.errors import ProjectInvalid
 from lifecycle.ids import uuid7
 from lifecycle.project import Project
-from lifecycle.records import Alert, ColumnScore, Performance, RetrainRun, Verdict, Worker
+from lifecycle.records import Alert, Calibration, ColumnScore, Estimate, Performance, RetrainRun, Verdict, Worker
 from tests.builders import START
 from tests.unit.evenkeel.making import answered, project
 
@@ -23,11 +24,12 @@ def made(tmp_path: Path) -> Project:
 
 def eventful(made: Project) -> None:
     """A drifting window with a report, an open and a resolved alert, a refused run, and a worker."""
-    scores = (ColumnScore("a", "wasserstein", 0.5, 0.1), ColumnScore("b", "wasserstein", None, 0.1, "has no values"))
+    scores = (ColumnScore("a", "ks", 0.5, 0.1, weight=0.42), ColumnScore("b", "ks", None, 0.1, "has no values"))
     lost = Performance(80, 0.8, {"loss": 0.25}, {"loss": 0.1})
-    made.ledger.save(
-        Verdict(START, START + MINUTE, 100, "drift", 1, scores, ("a strays",), True, lost, report="1.html", retrain="r")
-    )
+    estimate = Estimate("error_model", 100, 0.22, (0.2, 0.24), {}, False, "the hold-out has 12 rows")
+    drifting = Verdict(START, START + MINUTE, 100, "drift", 1, scores, ("a strays",), True, lost)
+    words = "the 40 training rows"
+    made.ledger.save(replace(drifting, report="1.html", retrain="r", reference=words, estimate=estimate))
     made.ledger.save(Verdict(START + MINUTE, START + 2 * MINUTE, 0, "no_traffic", None))
     for name, resolved in (("drift", None), ("performance", START + MINUTE)):
         alert = Alert(uuid7(), name, "ticket", f"{name} [bold]title", "a body", START, START, resolved)
@@ -49,6 +51,8 @@ def test_status_holds_what_ledger_and_log_hold(made: Project) -> None:
     assert drifted["start"] == "2023-11-14T22:13:20Z"
     assert (drifted["state"], drifted["drifted_columns"], drifted["loss"]) == ("drift", ["a"], 0.25)
     assert (drifted["coverage"], drifted["reasons"], drifted["retrain"]) == (0.8, ["a strays"], "r")
+    assert (drifted["reference"], drifted["impact"], newest["impact"]) == ("the 40 training rows", 0.42, None)
+    assert (drifted["estimate"]["loss"], drifted["estimate"]["trusted"], newest["estimate"]) == (0.22, False, None)
     assert [alert["kind"] for alert in told["alerts"]] == ["drift"]
     assert [(run["state"], run["reasons"]) for run in told["runs"]] == [("refused", ["no better"])]
 
@@ -57,11 +61,64 @@ def test_status_is_printed_as_tables_and_as_json(made: Project, capsys: pytest.C
     eventful(made)
     facts.show_status(made.path, as_json=False)
     printed = capsys.readouterr().out
-    for word in ("houses", "version 1, generation 1", "4711", "drift", "no better", "80%"):
-        assert word in printed
+    for word in (
+        "houses",
+        "version 1, generation 1",
+        "4711",
+        "drift",
+        "no better",
+        "80%",
+        "42%",
+        "0.22 (not trusted)",
+        "40 training",
+    ):
+        assert word in " ".join(printed.split())
+    assert "thresholds" not in printed, "none were derived yet"
     assert "drift [bold]title" in printed, "text is never read as markup"
     facts.show_status(made.path, as_json=True)
     assert json.loads(capsys.readouterr().out)["champion"]["version"] == 1
+
+
+def derived(made: Project) -> None:
+    """Thresholds of the champion, an older derivation, one that is not summed up yet, and one of another version."""
+    columns = [
+        {"column": "a", "about": "feature", "method": "ks", "threshold": 0.12, "smallest_shift": 0.214, "unit": "sd"},
+        {
+            "column": "[b]",
+            "about": "feature",
+            "method": "psi",
+            "threshold": 0.2,
+            "smallest_shift": 0.04,
+            "unit": "share",
+        },
+        {"column": "joint", "about": "joint", "method": "x", "threshold": 0.3, "smallest_shift": 0.3, "unit": "score"},
+        {"column": "c", "about": "feature", "method": "ks", "threshold": 0.9, "smallest_shift": None, "unit": "sd"},
+    ]
+    summary = {"window_rows": 512, "reference": "the 40 training rows", "columns": columns}
+    for at, (version, expected) in enumerate([(1, 0.5), (1, 0.83), (2, 7.0)]):
+        content = {"summary": summary | {"expected_false_alarms_per_month": expected}}
+        made.ledger.save_calibration(Calibration(f"{version}/{at}", version, START + at * MINUTE, content))
+    made.ledger.save_calibration(Calibration("1/new", 1, START + 9 * MINUTE, {"summary": {}}))
+
+
+def test_status_tells_what_the_champions_thresholds_promise(made: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    assert facts.status(made)["thresholds"] is None
+    derived(made)
+    told = facts.status(made)["thresholds"]
+    assert (told["version"], told["made_at"], told["window_rows"]) == (1, "2023-11-14T22:14:20Z", 512)
+    assert (told["false_alarms_per_month"], told["expected_false_alarms_per_month"]) == (1.0, 0.83)
+    assert [column["column"] for column in told["columns"]] == ["a", "[b]", "joint", "c"]
+    facts.show_status(made.path, as_json=False)
+    printed = " ".join(capsys.readouterr().out.split())
+    for words in (
+        "thresholds of version 1: 1 false alarms a month are allowed, and 0.83 are expected",
+        "in windows of 512 rows against the 40 training rows",
+        "a feature ks 0.12 0.214 standard deviations",
+        "[b] feature psi 0.2 4.0% of the commonest category",
+        "joint joint x 0.3 0.3 (score)",
+        "c feature ks 0.9 none that was tried",
+    ):
+        assert words in printed
 
 
 def test_a_project_where_nothing_happened_yet_can_be_looked_at(

@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from evenkeel.__main__ import app
 from evenkeel.init import InitOptions, init_project
 from evenkeel.init_command import ended_by_signals
 from lifecycle.errors import ProjectInvalid
@@ -97,3 +99,14 @@ def test_a_contract_edited_into_names_that_tables_confuse_is_refused(tmp_path: P
     contract.write_text(contract.read_text().replace('"rooms"', '"Size"'))
     with pytest.raises(ProjectInvalid, match="'size' and 'Size' differ at most in upper and lower case"):
         Project.open(tmp_path / "houses").contract()
+
+
+def test_columns_that_group_rows_are_named_in_the_contract_and_the_summary(tmp_path: Path) -> None:
+    source, place = write(tmp_path, table()), tmp_path / "houses"
+    options = ["--segment", "town", "--segment", "rooms", "--sensitive", "garden", "--sensitive", "town"]
+    done = CliRunner().invoke(app, ["init", str(place), "--data", str(source), "--target", "sold", *options])
+    contract = Project.open(place).contract()
+    assert (contract.segments, contract.sensitive) == (("town", "rooms"), ("garden", "town"))
+    page = " ".join(done.stdout.split())
+    assert "each value of town, rooms is looked at by itself" in page
+    assert "answers are compared between the values of garden, town" in page

@@ -153,3 +153,22 @@ def test_what_was_never_published_is_swept_away(store: LocalModelStore, ledger: 
     store.sweep()
     assert [path.name for path in store.root.iterdir()] == ["000001"]
     models.load(version, store)
+
+
+def test_rows_about_a_subject_leave_the_hold_out_too(
+    store: LocalModelStore, ledger: SqlLedger, clock: ManualClock
+) -> None:
+    candidate = builders.candidate()
+    candidate.reference[SUBJECT] = _mostly(BERT, ANNA)
+    held = candidate.reference.copy()
+    held[SUBJECT] = _mostly(ANNA, None, ANNA)
+    version = versions.register(replace(candidate, holdout=held), store, ledger, clock, "skops")
+    assert versions.rows_about(store.open(1, version.manifest_digest), ANNA) == 3
+    digest = _revised(store, version)
+    ledger.replace_manifest(1, version.manifest_digest, digest)
+    revised = ledger.version(1)
+    assert revised is not None
+    left = versions.load_holdout(revised, store)
+    assert left is not None
+    assert len(left) == 38
+    assert versions.rows_about(store.open(1, digest), ANNA) == 0

@@ -9,6 +9,7 @@ import pytest
 from lifecycle.config import MonitoringSection
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.records import ColumnScore, Erasure, Verdict
+from lifecycle.snapshots import identifier, snapshots
 from monitoring.reports import Reports, file_name
 from monitoring.stores import Amendments
 
@@ -19,7 +20,7 @@ DONE = Erasure("1", "", START, "a test", END)
 
 @dataclass
 class World:
-    """A window that wants a report, and what happens while it is rendered."""
+    """A window that wants a report, and what happens while it is rendered: a page and a snapshot of it."""
 
     ledger: SqlLedger
     folder: Path
@@ -34,18 +35,28 @@ class World:
 
             def _run(self, start: int) -> bool:
                 (world.folder / file_name(start)).write_text("a page")
+                (world.workspace / f"{identifier(world.folder, start)}.json").write_text("a snapshot")
                 world.rendered += 1
                 for happens in world.meanwhile:
                     happens()
                 return True
 
-        return Rendering(self.ledger, Amendments(self.ledger), self.folder, self.folder, MonitoringSection())
+        settings = MonitoringSection(evidently_workspace="seen")
+        return Rendering(self.ledger, Amendments(self.ledger), self.folder, self.folder, settings)
+
+    @property
+    def workspace(self) -> Path:
+        folder = self.folder / "seen" / "a project" / "snapshots"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     @property
     def report(self) -> str | None:
         verdict = self.ledger.verdict(START)
         assert verdict is not None
         assert (verdict.report is not None) == (self.folder / file_name(START)).exists()
+        kept = [start for start, _ in snapshots(self.folder / "seen", self.folder)]
+        assert kept == ([START] if verdict.report else []), "a snapshot is there as long as its page is"
         return verdict.report
 
 
@@ -82,3 +93,13 @@ def test_nothing_is_rendered_until_an_erasure_is_finished(world: World) -> None:
     world.ledger.save_erasure(DONE)
     reports.step()
     assert (world.report, world.rendered) == (file_name(START), 1)
+
+
+def test_when_a_page_is_withdrawn_its_snapshot_goes_too_even_before_the_erasure_is_finished(world: World) -> None:
+    reports = world.reports()
+    reports.step()
+    world.ledger.save_erasure(ASKED)
+    (world.folder / file_name(START)).unlink()
+    world.ledger.withdraw_report(START)
+    reports.step()
+    assert (world.report, world.rendered) == (None, 1)

@@ -1,248 +1,312 @@
-"""The round over real tables, a real model store and an in-memory ledger; only the scorer and the clock are fakes."""
+"""The watch's rounds over the ledger: which windows it closes, and which it looks at again."""
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lifecycle.clock import ManualClock
+from lifecycle.errors import StoreUnavailable
 from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ledger.sql import SqlLedger
-from lifecycle.model_store import LocalModelStore
-from lifecycle.records import Label, LogSchema, Verdict
-from monitoring.judge import NOT_FOLDED, Judge, References
+from monitoring.arrivals import LogMoments
 from monitoring.stores import Amendments
-from monitoring.watch import Watch
-from monitoring.windows import Window
+from monitoring.watch import PASSED_OVER, WENT_BACK, Watch
+from monitoring.windows import MOST_DUE
 from tests import builders
-from tests.unit.monitoring.making import MINUTE, START, DistanceOfMeans, config, states
-
-NEVER = threading.Event()
-
-
-@dataclass
-class World:
-    """A project with version 1 promoted, and traffic on demand."""
-
-    folder: Path
-    ledger: SqlLedger
-    clock: ManualClock
-
-    def __post_init__(self) -> None:
-        self.clock.at = START
-        self.tables = LogTables(self.folder / "log")
-        self.store = LocalModelStore(self.folder / "models")
-        self.settings = config(monitoring={"window_minutes": 1, "minimum_rows": 10, "minimum_labels": 10}).monitoring
-        builders.registered(self.store, self.ledger, self.clock, "regression")
-        self.ledger.flip(1, 0, "test", "first", self.clock.now())
-        self.fold = Folder(self.tables, self.clock)
-        self.writer = builders.writer(self.tables.segments, self.clock)
-
-    def watch(self) -> Watch:
-        """A monitor's watch, as after a start."""
-        references = References(self.store, self.ledger)
-        judge = Judge(self.tables, references, DistanceOfMeans(), self.clock, self.settings, 0)
-        return Watch(self.ledger, Amendments(self.ledger), self.tables, judge, self.clock, self.settings)
-
-    def traffic(self, rows: int = 30, shift: float = 0.0, seed: int = 0) -> list[str]:
-        """One answered request now."""
-        random = np.random.default_rng(seed)
-        columns = {name: (random.normal(size=rows) + shift).tolist() for name in ("a", "b")}
-        batch = builders.batch(
-            rows,
-            at=self.clock.now(),
-            columns=columns,
-            predictions=[2 * a + 2 * b for a, b in zip(columns["a"], columns["b"], strict=True)],
-            probabilities={},
-        )
-        self.writer.append_predictions(batch, LogSchema(1, {"a": "numeric", "b": "numeric"}, ()))
-        return batch.ids
-
-    def label(self, ids: list[str], value: float = 100.0) -> None:
-        now = self.clock.now()
-        self.writer.append_labels([Label(identifier, value, now, now) for identifier in ids])
-
-    def folded(self) -> None:
-        self.writer.close()
-        self.ledger.save_fold(self.fold.fold())
-
-    def history(self) -> list[str]:
-        return states(self.ledger.latest(1_000)[::-1])
+from tests.component.monitoring.watching import GO_ON, MINUTE, SECOND, START, Counting, Log, World, settings
 
 
 @pytest.fixture
-def world(tmp_path: Path, ledger: SqlLedger, clock: ManualClock) -> World:
-    return World(tmp_path, ledger, clock)
+def world(ledger: SqlLedger, clock: ManualClock) -> World:
+    return World(ledger, clock, settings())
+
+
+def states(world: World) -> list[str]:
+    return [verdict.state for verdict in world.ledger.latest(1_000)[::-1]]
 
 
 def test_every_window_closes_traffic_or_not(world: World) -> None:
-    watch = world.watch()
-    for rows in (30, 0, 5):
-        if rows:
-            world.traffic(rows)
-        world.clock.advance(60)
-    world.clock.advance(3)
-    world.folded()
-    assert watch.close_due(NEVER) == 3
-    assert world.history() == ["ok", "no_traffic", "insufficient_data"]
-    assert watch.close_due(NEVER) == 0
-
-
-def test_drift_is_a_warning_then_a_verdict(world: World) -> None:
-    watch = world.watch()
-    for shift in (0.0, 3.0, 3.0):
-        world.traffic(shift=shift)
-        world.clock.advance(60)
-    world.clock.advance(3)
-    world.folded()
-    watch.close_due(NEVER)
-    assert world.history() == ["ok", "warning", "drift"]
-
-
-def test_a_restart_neither_skips_nor_repeats(world: World) -> None:
-    for _ in range(4):
-        world.clock.advance(60)
-        world.folded()
-        world.watch().close_due(NEVER)
-    world.clock.advance(60 * 5 + 3)
-    world.folded()
-    world.watch().close_due(NEVER)
-    bounds = [(item.start, item.end) for item in world.ledger.latest(100)[::-1]]
-    assert len(bounds) == len(set(bounds))
-    assert all(before[1] == after[0] for before, after in pairwise(bounds))
-    assert bounds[0][0] == START + MINUTE, "the window in which the first of them started"
-    assert bounds[-1][1] >= world.clock.now() - MINUTE
+    world.rows(0.5, 2.5)
+    assert world.at(3).round() == 3
+    assert world.windows() == [(0, 1, 1), (1, 2, 0), (2, 3, 1)]
+    assert states(world) == ["ok", "no_traffic", "ok"]
+    assert world.round() == 0
 
 
 def test_a_watch_that_starts_late_begins_with_the_first_traffic(world: World) -> None:
-    world.clock.advance(600)
-    world.traffic()
-    world.clock.advance(600)
-    world.folded()
-    world.watch().close_due(NEVER)
-    assert world.ledger.latest(100)[-1].start == START + 10 * MINUTE
+    world.rows(10.5)
+    world.at(12).restarted()
+    world.round()
+    assert world.windows() == [(10, 11, 1), (11, 12, 0)]
 
 
-def test_a_window_judged_before_the_fold_says_so(world: World) -> None:
-    watch = world.watch()
-    world.traffic()
-    world.clock.advance(120)
-    watch.close_due(NEVER)
-    verdict = world.ledger.latest(1)[0]
-    assert (verdict.state, verdict.reasons[0]) == ("insufficient_data", NOT_FOLDED), "no_traffic would be untrue"
+def test_without_traffic_a_watch_begins_with_its_start_and_a_restart_agrees(world: World) -> None:
+    world.at(5.5).restarted().close_due(GO_ON)
+    world.at(7.5).restarted().close_due(GO_ON)
+    assert [start for start, _, _ in world.windows()] == [5, 6]
 
 
-def test_labels_that_arrive_late_change_the_verdict(world: World) -> None:
-    watch = world.watch()
-    ids = world.traffic()
-    world.clock.advance(63)
-    world.folded()
-    watch.close_due(NEVER)
-    assert world.history() == ["ok"]
-    world.label(ids[:20])
+def test_before_a_first_promotion_there_is_nothing_to_watch(ledger: SqlLedger, clock: ManualClock) -> None:
+    log = Log()
+    watch = Watch(ledger, Amendments(ledger), log, Counting(log, clock), clock, settings())
+    clock.advance(100_000)
+    assert watch.close_due(GO_ON) == 0
+
+
+def test_a_window_waits_until_its_rows_are_folded(world: World) -> None:
+    world.at(1).fold(watermark=START + MINUTE - 1)
+    assert world.watch.close_due(GO_ON) == 0
+    world.fold()
+    assert world.watch.close_due(GO_ON) == 1
+
+
+def test_a_window_closes_without_the_fold_after_its_grace_and_is_marked(world: World) -> None:
+    for seconds in (0, 20, 20, 20, 20):
+        world.clock.advance(seconds)
+        assert world.watch.close_due(GO_ON) == 0
     world.clock.advance(1)
-    world.folded()
-    assert watch.relabel() == 1
-    verdict = world.ledger.latest(1)[0]
-    assert verdict.state == "performance"
-    assert verdict.performance
-    assert verdict.performance.coverage == pytest.approx(2 / 3)
-    assert watch.relabel() == 0
+    world.watch.close_due(GO_ON)
+    assert world.ledger.latest(1)[0].reasons == ("not folded",)
 
 
-def test_labels_reach_the_windows_they_belong_to_and_leave_the_others_alone(world: World) -> None:
-    watch = world.watch()
-    first = world.traffic()
-    world.clock.advance(60)
-    second = world.traffic()
-    world.clock.advance(63)
-    world.folded()
-    watch.close_due(NEVER)
-    world.label(first[:10])
-    world.folded()
-    watch.relabel()
-    world.label(second[:15])
-    world.folded()
-    assert watch.relabel() == 1
-    newest, oldest = world.ledger.latest(2)
-    assert newest.performance
-    assert oldest.performance
-    assert (newest.performance.rows, oldest.performance.rows) == (15, 10)
+def test_after_a_downtime_the_fold_gets_its_grace_anew(world: World) -> None:
+    world.at(0).round()
+    world.clock.at = START + 100 * MINUTE
+    world.restarted()
+    assert world.watch.close_due(GO_ON) == 0
+    world.clock.advance(20)
+    assert world.watch.close_due(GO_ON) == 0
+    world.clock.advance(2)
+    assert world.watch.close_due(GO_ON) == 100
 
 
-def test_a_window_closed_after_its_labels_arrived_has_them(world: World) -> None:
-    watch = world.watch()
-    world.label(world.traffic())
-    world.folded()
-    watch.relabel()
-    world.clock.advance(63)
-    world.folded()
-    watch.close_due(NEVER)
-    assert world.history() == ["performance"]
+def test_a_swap_splits_a_window(world: World) -> None:
+    world.at(0.25).swap(2)
+    world.at(1).round()
+    assert world.windows() == [(0, 0.25, 0), (0.25, 1, 0)]
 
 
-def test_other_changes_to_a_verdict_survive_its_labels(world: World) -> None:
-    watch = world.watch()
-    ids = world.traffic()
-    world.clock.advance(63)
-    world.folded()
-    watch.close_due(NEVER)
-    Amendments(world.ledger).amend(START, report="1.html", retrain="no retrain: it rests")
-    world.label(ids)
-    world.folded()
-    watch.relabel()
-    verdict = world.ledger.latest(1)[0]
-    assert (verdict.report, verdict.retrain) == ("1.html", "no retrain: it rests")
+def test_windows_close_with_the_row_that_makes_them_full(ledger: SqlLedger, clock: ManualClock) -> None:
+    world = World(ledger, clock, settings(window_rows=2))
+    world.rows(0.1, 0.2, 0.3, 0.4, 0.5)
+    world.at(0.75).round()
+    after = 1 / MINUTE
+    assert world.windows() == [(0, 0.2 + after, 2), (0.2 + after, 0.4 + after, 2)]
+    world.at(1.5).round()
+    assert world.windows()[2:] == [(0.4 + after, 1.4 + after, 1)]
 
 
-def test_a_reference_that_cannot_be_read_is_a_verdict_not_a_halt(world: World) -> None:
-    watch = world.watch()
-    world.traffic()
-    (world.store.root / "000001" / "reference.parquet").chmod(0o600)
-    (world.store.root / "000001" / "reference.parquet").write_bytes(b"damaged")
-    world.clock.advance(63)
-    world.folded()
-    watch.close_due(NEVER)
-    verdict = world.ledger.latest(1)[0]
-    assert verdict.state == "insufficient_data"
-    assert "could not be compared" in verdict.reasons[0]
-
-
-def test_a_window_that_cannot_be_judged_closes_all_the_same_and_the_next_ones_come(world: World) -> None:
-    class Failing(Judge):
-        def judge(self, window: Window, earlier: Sequence[Verdict]) -> Verdict:
-            if window.start == START:
-                raise OverflowError("a moment that has no number")
-            return super().judge(window, earlier)
-
-    references = References(world.store, world.ledger)
-    judge = Failing(world.tables, references, DistanceOfMeans(), world.clock, world.settings, 0)
-    watch = Watch(world.ledger, Amendments(world.ledger), world.tables, judge, world.clock, world.settings)
-    world.traffic()
-    world.clock.advance(123)
-    world.folded()
-    watch.close_due(NEVER)
-    assert world.history() == ["insufficient_data", "no_traffic"]
-    assert "OverflowError" in world.ledger.latest(2)[1].reasons[0]
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_restart_goes_on_with_the_next_sliding_window(ledger: SqlLedger, clock: ManualClock, rows: int) -> None:
+    world = World(ledger, clock, settings(window_minutes=4, window_step=0.5, window_rows=rows))
+    world.rows(*(index + 0.5 for index in range(20)))
+    for minute in range(1, 20):
+        world.at(minute).restarted()
+        world.round()
+    calls = [start for start, _, _ in world.judge.calls]
+    assert calls == sorted(set(calls)), "none twice, none left out and judged later"
+    stepped = [round(after - before, 3) for (before, *_), (after, *_) in pairwise(world.windows())]
+    assert set(stepped[1:]) == {1.0 if rows else 2.0}
 
 
 def test_a_stop_ends_the_round_between_windows(world: World) -> None:
     stop = threading.Event()
     stop.set()
-    world.clock.advance(600)
-    assert world.watch().close_due(stop) == 0
+    assert world.at(10).watch.close_due(stop) == 0
 
 
-def test_before_a_first_promotion_there_is_nothing_to_watch(
-    tmp_path: Path, ledger: SqlLedger, clock: ManualClock
+def test_a_verdict_that_is_there_is_never_overwritten(world: World) -> None:
+    world.at(2).round()
+    world.watch._timeline._windows = {}
+    world.watch._timeline._settled = type(world.watch._timeline._settled)()
+    calls = len(world.judge.calls)
+    world.watch.close_due(GO_ON)
+    assert len(world.judge.calls) == calls
+
+
+def test_a_window_that_cannot_be_judged_closes_all_the_same_and_the_next_ones_come(world: World) -> None:
+    world.judge.failing[START] = OverflowError("a moment that has no number")
+    world.at(2).round()
+    assert states(world) == ["insufficient_data", "no_traffic"]
+    assert "OverflowError" in world.ledger.latest(2)[1].reasons[0]
+
+
+def test_a_store_that_is_away_is_waited_for(world: World) -> None:
+    world.judge.failing[START] = StoreUnavailable("the table cannot be read; mount its disk")
+    with pytest.raises(StoreUnavailable):
+        world.at(2).round()
+    assert world.round() == 2
+
+
+# the clock jumps
+
+
+def test_after_a_jump_of_years_windows_without_rows_are_passed_over_and_those_with_rows_are_judged(
+    world: World,
 ) -> None:
-    settings = config().monitoring
+    world.rows(1.5, 500_000.5)
+    world.at(2).round()
+    world.at(1_000_000).round()
+    while world.round():
+        pass
+    found = world.windows()
+    assert [window for window in found if window[2]] == [(1, 2, 1), (500_000, 500_001, 1)]
+    assert found[-1][1] == 1_000_000
+    assert len(found) < 4 * MOST_DUE
+    told = world.audited(PASSED_OVER)
+    assert told[0]["windows"] == 500_000 - 2
+    world.restarted()
+    world.round()
+    assert world.audited(PASSED_OVER) == told, "a restart does not tell it again"
+
+
+def test_after_a_jump_back_the_watch_goes_on_and_nothing_is_judged_twice(world: World) -> None:
+    world.at(2).round()
+    world.at(62).round()
+    calls = len(world.judge.calls)
+    world.rows(2.5)
+    world.at(3.2).round()
+    assert len(world.judge.calls) == calls + 1, "only the window that a row came to"
+    assert world.windows()[2] == (2, 3, 1)
+    assert len(world.audited(WENT_BACK)) == 1
+    world.at(63).round()
+    assert len(world.windows()) == 63
+
+
+def test_a_window_judged_ahead_of_the_clock_waits_for_its_end(world: World) -> None:
+    world.at(60).round()
+    world.rows(2.5)
+    world.at(2.75).round()
+    assert world.windows()[2] == (2, 3, 0)
+    world.at(3).round()
+    assert world.windows()[2] == (2, 3, 1)
+
+
+def test_a_watch_that_began_while_the_clock_ran_ahead_begins_anew(ledger: SqlLedger, clock: ManualClock) -> None:
+    world = World(ledger, clock, settings())
+    world.at(500_000).restarted()
+    world.round()
+    world.at(10).restarted()
+    world.round()
+    world.rows(10.5)
+    world.at(11).round()
+    assert world.windows() == [(10, 11, 1)]
+
+
+def test_rows_that_come_to_a_stretch_that_was_passed_over_are_judged(world: World) -> None:
+    world.at(1).round()
+    world.at(10 * MOST_DUE).round()
+    world.rows(5 * MOST_DUE + 0.5)
+    world.fold()
+    world.round()
+    while world.round():
+        pass
+    assert (5 * MOST_DUE, 5 * MOST_DUE + 1, 1) in world.windows()
+
+
+# late rows and labels
+
+
+def test_rows_that_come_late_are_judged_with_the_others(world: World) -> None:
+    world.rows(0.1)
+    world.at(2).round()
+    Amendments(world.ledger).amend(START, report="1.html", retrain="no retrain: it rests")
+    world.rows(0.2, 0.3)
+    world.at(2.5).round()
+    verdict = world.ledger.verdict(START)
+    assert verdict
+    assert (verdict.rows, verdict.report, verdict.retrain) == (3, "1.html", "no retrain: it rests")
+
+
+def test_late_rows_are_judged_with_the_verdicts_before_them(world: World) -> None:
+    world.rows(0.5, 1.5, 2.5)
+    world.at(4).round()
+    world.rows(2.6)
+    world.at(5).round()
+    assert world.judge.earlier[:2] == [START + MINUTE, START]
+
+
+def test_rows_older_than_the_horizon_are_left_to_a_backfill(world: World) -> None:
+    world.rows(0.5)
+    world.at(62).round()
+    world.rows(0.6)
+    world.at(63).round()
+    assert world.windows()[0] == (0, 1, 1)
+
+
+def test_a_restart_finds_rows_that_came_while_nobody_watched(world: World) -> None:
+    world.rows(0.5)
+    world.at(2).round()
+    world.rows(0.6)
+    world.at(3).restarted()
+    world.round()
+    assert world.windows()[0] == (0, 1, 2)
+
+
+def test_a_window_that_cannot_be_judged_again_keeps_its_verdict(world: World) -> None:
+    world.rows(0.5)
+    world.at(2).round()
+    world.judge.failing[START] = OverflowError("a moment that has no number")
+    world.rows(0.6)
+    world.at(3).round()
+    assert world.windows()[0] == (0, 1, 1)
+    assert states(world)[0] == "ok"
+
+
+def test_late_rows_wait_for_a_store_that_is_away(world: World) -> None:
+    world.rows(0.5)
+    world.at(2).round()
+    world.judge.failing[START] = StoreUnavailable("the table cannot be read; mount its disk")
+    world.rows(0.6)
+    with pytest.raises(StoreUnavailable):
+        world.at(3).round()
+    world.round()
+    assert world.windows()[0] == (0, 1, 2)
+
+
+def test_labels_that_arrive_late_change_the_verdict_they_belong_to(world: World) -> None:
+    world.rows(0.5, 1.5)
+    world.at(10).round()
+    world.log.label(START + MINUTE // 2)
+    assert world.watch.look_again() == 1
+    labelled = [verdict.start for verdict in world.ledger.latest(100) if verdict.performance]
+    assert labelled == [START]
+    assert world.watch.look_again() == 0
+
+
+# over real tables
+
+
+def test_the_log_says_what_came_since_the_last_look(tmp_path: Path, clock: ManualClock) -> None:
     tables = LogTables(tmp_path)
-    judge = Judge(tables, References(LocalModelStore(tmp_path), ledger), DistanceOfMeans(), clock, settings, 0)
-    clock.advance(100_000)
-    assert Watch(ledger, Amendments(ledger), tables, judge, clock, settings).close_due(NEVER) == 0
+    moments, folder = LogMoments(tables), Folder(tables, clock)
+    log = builders.writer(tables.segments, clock)
+
+    def came(*at: int) -> None:
+        for moment in at:
+            batch = builders.batch(at=moment)
+            log.append_predictions(batch, builders.schema())
+            log.append_labels([builders.label(batch.ids[0])])
+        log.close()
+        folder.fold()
+
+    assert moments.new_rows(START) is not None, "nothing is there yet"
+    came(START, START + SECOND)
+    found = moments.new_rows(START + 5 * SECOND)
+    assert found is not None
+    assert found.tolist() == [START, START + SECOND]
+    assert moments.new_labels() is None, "at the first look anything may be new"
+    log = builders.writer(tables.segments, clock)
+    came(START + 9 * SECOND, START + 2 * SECOND)
+    found = moments.new_rows(START + 5 * SECOND)
+    assert found is not None
+    assert found.tolist() == [START + 2 * SECOND], "what no verdict is about yet is not late"
+    labelled = moments.new_labels()
+    assert labelled is not None
+    assert len(labelled) == 2
+    rows = [at for batch in moments.answered(START, START + 3 * SECOND) for at in batch.tolist()]
+    assert rows == [START, START + SECOND, START + 2 * SECOND]
+    assert moments.most(START, START + 3 * SECOND) == 4

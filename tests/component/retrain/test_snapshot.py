@@ -12,8 +12,8 @@ from lifecycle.feature_log.fold import Folder
 from lifecycle.feature_log.table import FEATURE, LogTables
 from lifecycle.ledger.sql import SqlLedger
 from lifecycle.records import Label, LogSchema
-from lifecycle.versions import LABEL
-from retrain.snapshot import AT, Snapshot, take
+from lifecycle.versions import AT, LABEL
+from retrain.snapshot import Snapshot, take
 from retrain.training import row_digest
 from tests.builders import START, batch, contract, writer
 from tests.unit.retrain.making import StillClock, World, judged, rows

@@ -192,3 +192,22 @@ def test_the_commit_of_a_project_is_known_and_its_changes_are_marked(tmp_path: P
     assert git_commit(tmp_path / "other.py") is None
     (tmp_path / "trainer.py").write_text("a = 2\n")
     assert git_commit(tmp_path / "trainer.py") == f"{commit}-dirty"
+
+
+@pytest.mark.parametrize("task", ["regression", "binary"])
+def test_a_version_keeps_its_hold_out_with_its_answers_and_knows_what_it_leans_on(
+    trainer: FileTrainer, tmp_path: Path, ledger: SqlLedger, clock: ManualClock, task: str
+) -> None:
+    store, holdout = LocalModelStore(tmp_path / "models"), rows(120, task, seed=1)
+    made = train(contract(task), trainer, rows(400, task), holdout, seed=0, snapshot={})
+    version = versions.register(made.candidate, store, ledger, clock, "skops")
+    kept = versions.load_holdout(version, store)
+    assert kept is not None
+    assert kept[LABEL].tolist() == holdout[LABEL].tolist()
+    assert kept[versions.PREDICTION].tolist() == made.holdout.labels
+    if task == "binary":
+        assert kept[versions.PROBABILITY + "yes"].tolist() == made.holdout.probabilities["yes"]
+    shares = versions.load_importance(version, store)
+    assert sum(shares.values()) == pytest.approx(1)
+    assert max(shares, key=lambda name: shares[name]) == "size"
+    assert shares["rooms"] < 0.1

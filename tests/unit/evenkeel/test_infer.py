@@ -97,13 +97,16 @@ def test_a_constant_with_gaps_is_a_feature(tmp_path: Path) -> None:
 
 
 def test_columns_named_by_the_caller_are_set_aside_and_said_so(tmp_path: Path) -> None:
-    inference = inferred(tmp_path, table(), time="built", id="key", drop=("price",), segments=("town",))
+    inference = inferred(
+        tmp_path, table(), time="built", id="key", drop=("price",), segments=("town",), sensitive=("garden", "rooms")
+    )
     said = reasons(inference)
     assert "--id" in said["key"]
     assert "--time" in said["built"]
     assert "--drop" in said["price"]
     assert said["sold"] == "is the target, what is predicted"
     assert (inference.contract.time, inference.contract.id, inference.contract.segments) == ("built", "key", ("town",))
+    assert inference.contract.sensitive == ("garden", "rooms")
 
 
 def test_rows_are_in_time_order_and_ties_keep_the_files_order(tmp_path: Path) -> None:
@@ -136,6 +139,12 @@ def test_a_dropped_column_may_hold_anything(tmp_path: Path) -> None:
         ({}, {"id": "identifier"}, "--id names 'identifier'"),
         ({}, {"segments": ("area",)}, "--segment names 'area'"),
         ({}, {"segments": ("key",)}, "--segment names 'key', which is not a feature"),
+        ({}, {"sensitive": ("area",)}, "--sensitive names 'area'"),
+        ({}, {"sensitive": ("town", "key")}, "--sensitive names 'key', which is not a feature"),
+        ({}, {"sensitive": ("sold",)}, "--sensitive names the target 'sold'"),
+        ({}, {"sensitive": ("town",), "drop": ("town",)}, "--sensitive names 'town', which is not a feature"),
+        ({}, {"sensitive": ("town",), "unlogged": ("town",)}, "--unlogged and --sensitive both name 'town'"),
+        ({}, {"segments": ("town",), "unlogged": ("town",)}, "--unlogged and --segment both name 'town'"),
         ({}, {"drop": ("sold",)}, "--drop names the target 'sold'"),
         ({}, {"time": "town"}, "time column 'town' cannot be read as dates"),
         ({"sold": "yes"}, {}, "the target 'sold' is 'yes' in every row"),

@@ -28,6 +28,8 @@ SUMMARY = InitSummary(
     runtime={"name": "onnx", "reason": "it answered alike", "tolerance": 2e-16, "rows": 5_000},
     score=score_sentence("regression", {"loss": 34.81, "trivial_loss": 121.04}),
     beats_trivial=True,
+    segments=("hr", "town"),
+    sensitive=("[red]odd[/red]",),
     privacy={"customer": "subject"},
     key="my bikes/.evenkeel/pseudonym.key",
     example={"hr": 5, "town": "L'Aquila"},
@@ -54,9 +56,13 @@ def test_the_page_says_what_was_made_and_what_comes_next() -> None:
         "its compiled form, which answered 5,000 rows as scikit-learn does",
         "evenkeel up --project 'my bikes'",
         "2 of 1,236 rows have no label",
+        "each value of hr, town is looked at by itself",
+        "answers are compared between the values of [red]odd[/red]",
     ):
         assert words in page
     assert "is not better" in printed(replace(SUMMARY, beats_trivial=False))
+    assert "Sensitive" not in printed(replace(SUMMARY, sensitive=()))
+    assert "Segments" not in printed(replace(SUMMARY, segments=()))
     slow = {"name": "sklearn", "reason": "not compiled: SVC has no compiled form", "tolerance": None, "rows": 0}
     assert "scikit-learn (not compiled: SVC has no compiled form)" in printed(replace(SUMMARY, runtime=slow))
 

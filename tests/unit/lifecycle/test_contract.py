@@ -233,6 +233,28 @@ def test_marks_that_cannot_be_kept_are_refused_in_a_sentence(privacy: dict[str, 
         marked(privacy=privacy)
 
 
+@pytest.mark.parametrize("what", ["segments", "sensitive"])
+@pytest.mark.parametrize(
+    ("names", "privacy", "words"),
+    [
+        (("twon",), {}, "names 'twon', which is not a feature"),
+        (("town", "key"), {}, "names 'key', which is not a feature"),
+        (("target",), {}, "names 'target', which is not a feature"),
+        (("size",), {"size": "drop"}, "names 'size', which privacy drops"),
+    ],
+)
+def test_rows_are_grouped_only_by_features_that_the_log_keeps(
+    what: str, names: tuple[str, ...], privacy: dict[str, str], words: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"{what} {words}"):
+        marked(privacy=privacy, **{what: names})
+
+
+def test_rows_can_be_grouped_by_pseudonyms() -> None:
+    contract = marked(privacy={"town": "pseudonymise"}, segments=("town",), sensitive=("town", "new"))
+    assert (contract.segments, contract.sensitive) == (("town",), ("town", "new"))
+
+
 def test_a_field_of_pseudonyms_takes_numbers_as_the_texts_they_are() -> None:
     contract = marked(privacy={"town": "pseudonymise"})
     rows = [builders.row(town=town) for town in ("Ghent", 10115, 10115.0, 0.5, None)]

@@ -1,4 +1,4 @@
-"""Makes what the monitor's tests are about: verdicts, references, and fakes for its ports."""
+"""Makes what the monitor's tests are about: verdicts, and fakes for its ports."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,11 +7,8 @@ import numpy as np
 import pandas as pd
 
 from lifecycle.config import Config
-from lifecycle.contract import Column, Contract, Target
 from lifecycle.errors import EvenkeelError
 from lifecycle.records import ColumnScore, Performance, Verdict
-from lifecycle.versions import PREDICTION
-from monitoring.columns import Reference, prepare_reference
 from monitoring.delivery import DeliveryFailed
 
 MINUTE = 60_000_000
@@ -24,7 +21,7 @@ def config(**sections: Any) -> Config:
 
 
 def score(column: str = "a", value: float | None = 0.5, threshold: float = 0.1) -> ColumnScore:
-    return ColumnScore(column, "wasserstein", value, threshold, None if value is not None else "could not be scored")
+    return ColumnScore(column, "ks", value, threshold, None if value is not None else "could not be scored")
 
 
 def lost(rows: int = 100, loss: float = 2.0) -> Performance:
@@ -55,36 +52,6 @@ def verdict(index: int = 0, state: str = "ok", **changes: Any) -> Verdict:
 def newest_first(*states: str, **changes: Any) -> list[Verdict]:
     """Verdicts of consecutive windows from their states, given oldest first as people read."""
     return [verdict(index, state, **changes) for index, state in enumerate(states)][::-1]
-
-
-def rows(count: int, seed: int = 0, **columns: Any) -> pd.DataFrame:
-    """Rows of `contract()`: x normal, n of fifty whole numbers, town of three."""
-    random = np.random.default_rng(seed)
-    frame = {
-        "x": random.normal(size=count),
-        "n": random.integers(0, 50, count),
-        "town": random.choice(["Ghent", "Turin", "Bergen"], count),
-    }
-    return pd.DataFrame(frame | columns)
-
-
-def contract(*, time: str | None = None) -> Contract:
-    columns = (
-        Column(name="x", kind="numeric", nullable=True),
-        Column(name="n", kind="integer"),
-        Column(name="town", kind="categorical", nullable=True),
-    )
-    return Contract(target=Target(name="price", task="regression"), columns=columns, time=time)
-
-
-def reference(frame: pd.DataFrame | None = None, *, version: int = 1, time: str | None = None) -> Reference:
-    frame = rows(2_000) if frame is None else frame
-    return prepare_reference(version, contract(time=time), frame.assign(**{PREDICTION: np.zeros(len(frame))}))
-
-
-def window(count: int = 400, seed: int = 1, **columns: Any) -> pd.DataFrame:
-    """Current rows, prepared as `reference` is."""
-    return reference(rows(count, seed, **columns)).frame
 
 
 class DistanceOfMeans:

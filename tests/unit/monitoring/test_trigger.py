@@ -29,7 +29,7 @@ def run(state: str = "promoted", ago_minutes: float = 90, trigger: str = BY_VERD
 def blocked(
     history: Sequence[Verdict] = DRIFT, runs: Sequence[RetrainRun] = (), rows: int = 500, champion: int = 1
 ) -> str:
-    return obstacle(Situation(NOW, standing(history, 50, 2), champion, runs, rows), SETTINGS) or ""
+    return obstacle(Situation(NOW, standing(history, config().monitoring), champion, runs, rows), SETTINGS) or ""
 
 
 def test_standing_drift_starts_a_retrain() -> None:
@@ -63,7 +63,7 @@ def test_a_month_later_the_budget_is_whole_again() -> None:
 
 def test_retraining_can_be_turned_off() -> None:
     off = config(retrain={"mode": "off"}).retrain
-    assert "turned off" in str(obstacle(Situation(NOW, standing(DRIFT, 50, 2), 1, [], 500), off))
+    assert "turned off" in str(obstacle(Situation(NOW, standing(DRIFT, config().monitoring), 1, [], 500), off))
 
 
 def looking(ledger: SqlLedger, clock: ManualClock, folder: Path, **retrain: Any) -> Trigger:

@@ -18,10 +18,10 @@ from lifecycle.ledger.sql import SqlLedger
 from lifecycle.model_store import LocalModelStore
 from lifecycle.promotion import promote
 from lifecycle.records import Label, LogSchema, RetrainRun, Verdict, VerdictState
-from lifecycle.versions import LABEL
+from lifecycle.versions import AT, LABEL
 from retrain.challengers import Rows
 from retrain.job import Job
-from retrain.snapshot import AT, Snapshot
+from retrain.snapshot import Snapshot
 from retrain.trainer import FileTrainer
 from retrain.training import train
 from tests.builders import START, batch, numeric_contract, writer

@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lifecycle.records import ModelVersion
-from lifecycle.versions import LABEL, SUBJECT
+from lifecycle.versions import AT, LABEL, SUBJECT
 from retrain.challengers import SMALLEST_HOLDOUT, SMALLEST_WINDOW, Rows, split, train_all, windows
-from retrain.snapshot import AT
 from retrain.trainer import FileTrainer
 from tests.builders import START, numeric_contract
 from tests.unit.retrain.making import LINEAR, SECOND, parts, rows, snapshot, timed
@@ -99,7 +98,7 @@ def test_each_window_gives_a_challenger_that_knows_where_it_comes_from(tmp_path:
         assert item.candidate.parent == 4
         assert item.candidate.lineage["snapshot"]["seen_until"] == given_rows.holdout[AT].max()
         assert len(item.holdout.labels) == 50
-        assert AT not in item.candidate.reference
+        assert item.candidate.reference[AT].tolist() == given_rows.fresh[AT].tolist()
     assert trained["everything"].candidate.metrics["loss"] == pytest.approx(0.08, abs=0.03)
 
 

@@ -1,0 +1,1 @@
+"""Other products' ways of telling that a window has drifted, as they come."""

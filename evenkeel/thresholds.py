@@ -1,0 +1,49 @@
+"""What the champion's thresholds are and what they promise: the false alarms to expect, and the smallest shift that would be found."""
+
+from typing import Any
+
+from evenkeel import show
+from lifecycle.project import Project
+
+UNITS = {"sd": "{:.3g} standard deviations", "share": "{:.1%} of the commonest category", "score": "{:.4g} (score)"}
+
+
+def thresholds(project: Project, champion: int | None) -> dict[str, Any] | None:
+    """The newest derivation of the champion's thresholds, as plain values; None when there is none yet."""
+    derived = project.ledger.calibrations(champion) if champion is not None else []
+    newest = next((entry for entry in derived if entry.content.get("summary")), None)
+    if newest is None:
+        return None
+    budget = project.config.monitoring.false_alarms_per_month
+    about = {
+        "version": champion,
+        "made_at": show.moment(newest.made_at),
+        "false_alarms_per_month": budget,
+    }
+    summary: dict[str, Any] = newest.content["summary"]
+    return about | summary
+
+
+def show_thresholds(told: dict[str, Any] | None) -> None:
+    """As a table; nothing when there are none."""
+    if told is None:
+        return
+    show.line(
+        f"thresholds of version {told['version']}: {told['false_alarms_per_month']:g} false alarms a month are allowed, and "
+        f"{told['expected_false_alarms_per_month']:.2g} are expected, in windows of {told['window_rows']} rows against {told['reference']}",
+        "bold",
+    )
+    show.table(
+        "",
+        ("column", "about", "method", "threshold", "smallest shift found"),
+        [
+            (item["column"], item["about"], item["method"], show.number(item["threshold"]), _shift(item))
+            for item in told["columns"]
+        ],
+    )
+
+
+def _shift(item: dict[str, Any]) -> str:
+    if item["smallest_shift"] is None:
+        return "none that was tried"
+    return UNITS[item["unit"]].format(item["smallest_shift"])
