@@ -104,7 +104,9 @@ def measured(contract: Contract, rows: pd.DataFrame, holdout: pd.DataFrame, answ
     trivial = trivial_prediction(contract.target, rows[LABEL].tolist())
     trivial_loss = float(losses(contract.target, truth, [trivial] * len(truth)).mean())
     counts = {"rows": float(len(rows)), "holdout_rows": float(len(holdout))}
-    return metrics(contract.target, truth, answers.labels, answers.probabilities) | {"trivial_loss": trivial_loss} | counts
+    return (
+        metrics(contract.target, truth, answers.labels, answers.probabilities) | {"trivial_loss": trivial_loss} | counts
+    )
 
 
 def frame(contract: Contract, rows: pd.DataFrame) -> pd.DataFrame:

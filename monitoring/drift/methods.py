@@ -5,6 +5,7 @@ All are computed on every row. What is missing, and what the reference never hel
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -80,7 +81,6 @@ class Column:
         self._reference = reference
         self._cells = _cells(method, known, reference)
         self._counts = self._cells.count(reference, None)
-        self._placed: npt.NDArray[np.intp] | None = None
 
     def score(self, current: Values, weights: Floats | None = None) -> float:
         """How far `current` is from the reference. Raises ValueError when either has no row, or they are of different kinds."""
@@ -93,10 +93,15 @@ class Column:
 
     def draw(self, places: npt.NDArray[np.intp]) -> float:
         """How far the reference's rows at `places` are from its other rows: what happens when nothing has changed."""
-        if self._placed is None:
-            self._placed = self._cells.places(self._reference)
-        drawn = np.bincount(self._placed[places], minlength=len(self._counts)).astype(np.float64)
-        return self._distance(self._counts - drawn, drawn)
+        placed, counts = self._used
+        drawn = np.bincount(placed[places], minlength=len(counts)).astype(np.float64)
+        return self._distance(counts - drawn, drawn)
+
+    @cached_property
+    def _used(self) -> tuple[npt.NDArray[np.intp], Floats]:
+        """The cell of each row and how many rows each has, of the cells that have any: the others say nothing of a draw."""
+        _, placed, counts = np.unique(self._cells.places(self._reference), return_inverse=True, return_counts=True)
+        return placed, counts.astype(np.float64)
 
 
 def score(method: str, reference: Values, current: Values, weights: Floats | None = None) -> float:

@@ -6,8 +6,9 @@ is carried over by the law that the blocks themselves show, from a quarter of th
 rows where neighbours soon forget each other, slower where they do not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -112,14 +113,14 @@ def null(
     )
 
 
-def _drawn(rows: int, size: int, draws: int, seed: int, *, in_blocks: bool) -> Iterator[Places]:
+@lru_cache(maxsize=4)
+def _drawn(rows: int, size: int, draws: int, seed: int, *, in_blocks: bool) -> tuple[Places, ...]:
+    """The same for every series of a reference, so that it is drawn once."""
     random = np.random.default_rng(seed)
-    for _ in range(draws):
-        if in_blocks:
-            start = int(random.integers(0, rows - size + 1))
-            yield np.arange(start, start + size)
-        else:
-            yield random.permutation(rows)[:size]
+    if in_blocks:
+        starts = random.integers(0, rows - size + 1, draws)
+        return tuple(np.arange(start, start + size) for start in starts)
+    return tuple(random.permutation(rows)[:size].copy() for _ in range(draws))
 
 
 def _order(
@@ -136,7 +137,7 @@ def _order(
     quarter = size // 4
     if not quarter or mean <= 0:
         return 1.0
-    drawn = _drawn(reference_rows, quarter, draws, seed + 1, in_blocks=in_blocks)
+    drawn = _drawn(reference_rows, quarter, max(draws // 2, 1), seed + 1, in_blocks=in_blocks)
     short = float(np.mean([draw(places) for places in drawn]))
     if short <= 0:
         return 1.0

@@ -24,6 +24,8 @@ from monitoring.rows import Categories, Floats, Numbers, Rows, Scored, Values
 FOREIGN = "evidently:"
 FOREIGN_DRAWS, FOREIGN_ROWS = 40, 4_000
 """Evidently's tests take milliseconds to seconds each."""
+JOINT_DRAWS = 100
+"""All pairs of features in each: the largest of so many strays little."""
 LABEL, CALIBRATION, JOINT = "label", "calibration", "joint"
 Places = npt.NDArray[np.intp]
 
@@ -204,7 +206,7 @@ class JointSeries:
     about: About = "joint"
     method: str = "copula_kernel"
     is_squared: bool = False
-    draws: int = DRAWS
+    draws: int = JOINT_DRAWS
 
     @property
     def reference_rows(self) -> int:
