@@ -7,7 +7,7 @@ difference between them is a difference in the world.
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ from lifecycle.versions import PROBABILITY as KEPT_PROBABILITY
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Codes = npt.NDArray[np.int32]
+Number = TypeVar("Number", np.float64, np.int32)
 Places = npt.NDArray[np.intp] | npt.NDArray[np.bool_] | slice
 MOST_NAMES = 100_000
 MANY_OTHERS = "(one of many others)"
@@ -220,17 +221,26 @@ def logged_rows(
     count = None if most is None else sum(_of(version, counts_by_version(tables, start, end)))
     keep = None if count is None or most is None or count <= most else np.linspace(0, count - 1, most).astype(np.intp)
     window = tables.window(start, end, wanted if present else None, labels=labels)
-    gathered = _Gathered(contract, scored, window.schema)
+    gathered = _Gathered(contract, scored, window.schema, min(count or 0, most or 0))
     passed = 0
     for batch in window:
-        rows = batch if version is None else batch.filter(pc.equal(batch["version"], version))
+        rows = _answered_by(version, batch)
         if keep is not None:
             inside = keep[np.searchsorted(keep, passed) : np.searchsorted(keep, passed + rows.num_rows)] - passed
             passed += rows.num_rows
             rows = rows.take(pa.array(inside))
         if rows.num_rows:
             gathered.add(rows)
+        del batch, rows
+        pa.default_memory_pool().release_unused()  # or what was read stays beside what was made of it
     return gathered.finished()
+
+
+def _answered_by(version: int | None, batch: pa.RecordBatch) -> pa.RecordBatch:
+    if version is None or not batch.num_rows:
+        return batch
+    answered = pc.equal(batch["version"], version)
+    return batch if pc.all(answered).as_py() else batch.filter(answered)  # filtering copies
 
 
 def _of(version: int | None, counts: Mapping[int, int]) -> list[int]:
@@ -240,21 +250,23 @@ def _of(version: int | None, counts: Mapping[int, int]) -> list[int]:
 class _Gathered:
     """The columns of many batches, as arrays."""
 
-    def __init__(self, contract: Contract, scored: Sequence[Scored], schema: pa.Schema) -> None:
+    def __init__(self, contract: Contract, scored: Sequence[Scored], schema: pa.Schema, expected: int = 0) -> None:
         kind = answer_kind(contract)
         self._columns = {
-            item.name: _Source(schema, "prediction" if item.about == "prediction" else FEATURE + item.name, item.kind)
+            item.name: _Source(
+                schema, "prediction" if item.about == "prediction" else FEATURE + item.name, item.kind, expected
+            )
             for item in scored
         }
-        self._label = _Source(schema, "label", kind)
+        self._label = _Source(schema, "label", kind, expected)
         self._classes = {
-            name: _Source(schema, PROBABILITY + name, "numeric")
+            name: _Source(schema, PROBABILITY + name, "numeric", expected)
             for name in contract.target.class_texts
             if PROBABILITY + name in schema.names
         }
-        self._at = _Source(schema, "at", "datetime", scale=1.0)
-        self._received = _Source(schema, "received_at", "datetime", scale=1.0)
-        self._rate = _Source(schema, "sampling_rate", "numeric")
+        self._at = _Source(schema, "at", "datetime", expected, scale=1.0)
+        self._received = _Source(schema, "received_at", "datetime", expected, scale=1.0)
+        self._rate = _Source(schema, "sampling_rate", "numeric", expected)
 
     def add(self, batch: pa.RecordBatch) -> None:
         for source in (
@@ -283,57 +295,54 @@ class _Gathered:
 
 
 class _Source:
-    """One column of the log, batch after batch."""
+    """One column of the log, batch after batch, of which so many rows are `expected`."""
 
-    def __init__(self, schema: pa.Schema, name: str, kind: Kind, scale: float = 1e6) -> None:
+    def __init__(self, schema: pa.Schema, name: str, kind: Kind, expected: int, scale: float = 1e6) -> None:
         self._stored = column_of(schema, name, kind)
-        self._kind = kind
         self._scale = scale
-        self._coder = _Coder()
-        self._chunks: list[Floats] = []
+        self._coder = _Coder(expected=expected) if kind in TEXT_KINDS else None
+        self._numbers = _Growing[np.float64](np.dtype(np.float64), 0 if self._coder else expected)
 
     def add(self, batch: pa.RecordBatch) -> None:
         values = batch[self._stored] if self._stored else None
-        if self._kind in TEXT_KINDS:
+        if self._coder:
             self._coder.add_arrow(values, batch.num_rows)
         elif values is None:
-            self._chunks.append(np.full(batch.num_rows, np.nan))
+            self._numbers.add(np.full(batch.num_rows, np.nan))
         else:
             if pa.types.is_timestamp(values.type):
                 values = pc.cast(pc.cast(values, pa.timestamp("us")), pa.int64())
                 values = pc.divide(pc.cast(values, pa.float64(), safe=False), self._scale)
-            self._chunks.append(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
+            self._numbers.add(pc.cast(values, pa.float64(), safe=False).to_numpy(zero_copy_only=False))
 
     def numbers(self) -> Floats:
-        found = np.concatenate(self._chunks) if self._chunks else np.empty(0)
-        self._chunks = [found]
-        return found
+        return self._numbers.finished()
 
     def finished(self) -> Values:
-        return self._coder.finished() if self._kind in TEXT_KINDS else Numbers(self.numbers())
+        return self._coder.finished() if self._coder else Numbers(self.numbers())
 
 
 class _Coder:
     """Gives each text a number, in the order they come."""
 
-    def __init__(self, most_names: int = MOST_NAMES) -> None:
+    def __init__(self, most_names: int = MOST_NAMES, expected: int = 0) -> None:
         self._most_names = most_names
         self._known: dict[str, int] = {}
-        self._chunks: list[Codes] = []
+        self._codes = _Growing[np.int32](np.dtype(np.int32), expected)
 
     def add(self, texts: Sequence[str | None]) -> None:
-        self._chunks.append(np.array([-1 if text is None else self._code(text) for text in texts], dtype=np.int32))
+        self._codes.add(np.array([-1 if text is None else self._code(text) for text in texts], dtype=np.int32))
 
     def add_arrow(self, values: pa.Array | None, count: int) -> None:
         if values is None:
-            self._chunks.append(np.full(count, -1, dtype=np.int32))
+            self._codes.add(np.full(count, -1, dtype=np.int32))
             return
         if pa.types.is_boolean(values.type):
             values = pc.if_else(values, "true", "false")
         encoded = pc.dictionary_encode(values)
         codes = np.array([self._code(text) for text in encoded.dictionary.to_pylist()] + [-1], dtype=np.int32)
         places = pc.fill_null(encoded.indices, len(codes) - 1).to_numpy(zero_copy_only=False)
-        self._chunks.append(codes[places])
+        self._codes.add(codes[places])
 
     def _code(self, text: str) -> int:
         if text not in self._known and len(self._known) >= self._most_names:
@@ -341,8 +350,28 @@ class _Coder:
         return self._known.setdefault(text, len(self._known))
 
     def finished(self) -> Categories:
-        codes = np.concatenate(self._chunks) if self._chunks else np.empty(0, dtype=np.int32)
-        return Categories(codes, tuple(self._known))
+        return Categories(self._codes.finished(), tuple(self._known))
+
+
+class _Growing(Generic[Number]):
+    """An array that is filled part by part. Parts are copied, so that nothing of the batches they come from is held."""
+
+    def __init__(self, dtype: np.dtype[Number], expected: int) -> None:
+        self._room: npt.NDArray[Number] = np.empty(expected, dtype)
+        self._filled = 0
+
+    def add(self, part: npt.NDArray[Number]) -> None:
+        end = self._filled + len(part)
+        if end > len(self._room):
+            larger = np.empty(max(end, 2 * len(self._room)), self._room.dtype)
+            larger[: self._filled] = self._room[: self._filled]
+            self._room = larger
+        self._room[self._filled : end] = part
+        self._filled = end
+
+    def finished(self) -> npt.NDArray[Number]:
+        """What was added, in one piece."""
+        return self._room[: self._filled]
 
 
 def _from_pandas(values: "pd.Series[Any]", kind: Kind) -> Values:

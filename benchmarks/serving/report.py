@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.detection import page as sections
 from benchmarks.serving.goals import Goal, judge
 from benchmarks.serving.results import Cell, Results
 from benchmarks.serving.samples import Spread, spread
@@ -27,9 +28,13 @@ lowest and highest in brackets; latencies are as the client sees them.
 
 
 def write(page: Path, raw: Mapping[str, Any]) -> None:
-    """Write `page` from the raw numbers, keeping its notes."""
-    notes = kept_notes(page.read_text()) if page.exists() else NO_NOTES
-    page.write_text(text(raw, notes))
+    """Write `page` from the raw numbers, keeping its notes and the sections of other benchmarks."""
+    before = page.read_text() if page.exists() else ""
+    whole = text(raw, kept_notes(before))
+    for name, section in sections.kept_sections(before).items():
+        if name != "notes":
+            whole = sections.with_section(whole, name, section)
+    page.write_text(whole)
 
 
 def kept_notes(page: str) -> str:

@@ -20,7 +20,7 @@ from pyarrow.fs import FileSystem
 GROUP_ROWS = 65_536
 GROUP_BYTES = 32 * 2**20
 """A row group has at most so many rows, and about so many bytes in memory."""
-CHUNK_ROWS = 131_072
+CHUNK_ROWS = 65_536
 """Rows that are merged at once, unless more of them overlap."""
 SEAL = struct.Struct("<4sII")
 """What stands before the footer: a mark, and the CRC-32C of all before it and of all after it."""
@@ -186,13 +186,14 @@ def ordered(
         if group.low is not None and sum(map(len, waiting)) >= CHUNK_ROWS:
             rows = pa.concat_tables(waiting)
             before = pc.less(rows[first], pa.scalar(group.low, schema.field(first).type))
-            ready, later = rows.filter(before), rows.filter(pc.invert(before))
-            if ready.num_rows:
-                yield ready.sort_by(order)
-            waiting = [later]
+            waiting = [rows.filter(pc.invert(before))]
+            rows = rows.filter(before).sort_by(order)  # of what is read, nothing else is held while these are used
+            if rows.num_rows:
+                yield rows
         rows = group.source.read(group.index, schema)
         waiting.append(rows if keep is None else rows.filter(keep))
     rows = pa.concat_tables(waiting) if waiting else schema.empty_table()
+    waiting.clear()
     if rows.num_rows:
         yield rows.sort_by(order)
 
