@@ -5,17 +5,21 @@ Every key can be overridden by `EVENKEEL_SECTION__KEY`. An unknown key is an err
 
 import difflib
 import json
+import math
 import os
 import tomllib
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from lifecycle.errors import ConfigInvalid
 
 FILE_NAME = "evenkeel.toml"
+CATEGORY_METHODS = ("jensenshannon", "psi", "chisquare")
+METHODS = ("ks", *CATEGORY_METHODS)
 PREFIX = "EVENKEEL_"
 
 
@@ -218,6 +222,31 @@ class MonitoringSection(Section):
     evidently_workspace: str = Field(
         "", description="Folder of an Evidently workspace that is given each report too; empty: none."
     )
+
+    @field_validator("numeric_method", "categorical_method", "methods")
+    @classmethod
+    def _known_methods(cls, value: str | dict[str, str], info: ValidationInfo) -> str | dict[str, str]:
+        fitting = CATEGORY_METHODS if info.field_name == "categorical_method" else METHODS
+        for method in value.values() if isinstance(value, dict) else [value]:
+            if method not in fitting and not method.startswith("evidently:"):
+                raise ValueError(f"a method is one of {', '.join(fitting)}, or evidently: and the name of a stat test")
+        return value
+
+    @field_validator("thresholds")
+    @classmethod
+    def _usable_thresholds(cls, value: dict[str, float]) -> dict[str, float]:
+        if not all(0 < threshold < math.inf for threshold in value.values()):
+            raise ValueError("a threshold is a finite number above 0")
+        return value
+
+    @field_validator("reference")
+    @classmethod
+    def _real_days(cls, value: str) -> str:
+        if "/" in value:
+            first, last = (date.fromisoformat(day) for day in value.split("/"))
+            if first >= last:
+                raise ValueError("a period ends after it begins")
+        return value
 
 
 class RetrainSection(Section):

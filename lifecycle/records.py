@@ -254,9 +254,15 @@ class Verdict:
 
     @property
     def impact(self) -> float | None:
-        """The share of the model's importance that drifting features have; None where importance is not known."""
+        """The share of the model's importance that drifting features have; None where that is not known.
+
+        It is not when something drifts that has no share of its own: the answers, the labels, or features together.
+        """
         weighed = [score for score in self.scores if score.weight is not None]
-        return sum(score.weight or 0.0 for score in weighed if score.drifted) if weighed else None
+        drifted = [score for score in weighed if score.drifted]
+        if not weighed or (not drifted and any(score.drifted for score in self.scores)):
+            return None
+        return sum(score.weight or 0.0 for score in drifted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -23,7 +24,7 @@ from lifecycle.runtimes.facts import SCIKIT_LEARN, RuntimeChoice, RuntimeFacts
 
 REFERENCE, HOLDOUT, TRAINER, IMPORTANCE = "reference.parquet", "holdout.parquet", "trainer.py", "importance.json"
 GOLDEN_ROWS = 5
-REFERENCE_ROWS = 20_000
+REFERENCE_ROWS, STRETCHES = 20_000, 20
 LABEL, PREDICTION, SUBJECT, AT = "__label__", "__prediction__", "__subject__", "__at__"
 PROBABILITY = "__probability__"
 """In front of a class's text: the column of the probabilities that a version gave it."""
@@ -116,7 +117,7 @@ def _fill(folder: Path, candidate: Candidate, form: artefacts.Format, choice: Ru
     artefacts.save(candidate.estimator, folder, form)
     runtime = EstimatorRuntime(candidate.contract, candidate.estimator)
     names = list(candidate.contract.names)
-    reference = _sampled(candidate.reference)
+    reference = _sampled(candidate.reference, candidate.contract)
     columns = _lists(reference[names])
     predictions, _ = runtime.predict(columns)
     _write_rows(reference.assign(**{PREDICTION: predictions}), folder / REFERENCE)
@@ -195,7 +196,7 @@ def _middle(column: Column) -> float | bool | str | None:
 
 def _fill_holdout(folder: Path, candidate: Candidate, runtime: EstimatorRuntime) -> None:
     assert candidate.holdout is not None, "the caller looked"
-    contract, holdout = candidate.contract, _sampled(candidate.holdout)
+    contract, holdout = candidate.contract, _sampled(candidate.holdout, candidate.contract)
     columns = _lists(holdout[list(contract.names)])
     predictions, probabilities = runtime.predict(columns)
     answers = {PREDICTION: predictions, **{PROBABILITY + name: values for name, values in probabilities.items()}}
@@ -204,11 +205,24 @@ def _fill_holdout(folder: Path, candidate: Candidate, runtime: EstimatorRuntime)
     (folder / IMPORTANCE).write_text(json.dumps(found, indent=1))
 
 
-def _sampled(rows: pd.DataFrame) -> pd.DataFrame:
-    """At most REFERENCE_ROWS of them, evenly spread."""
+def sampled_places(count: int, most: int, *, in_stretches: bool) -> npt.NDArray[np.intp]:
+    """At most `most` of `count` places, evenly spread, ascending.
+
+    `in_stretches` they come in STRETCHES runs of neighbours: of rows in order of time, only neighbours say how much traffic
+    ordinarily changes within the time of a window.
+    """
+    if count <= most or not in_stretches:
+        return np.linspace(0, count - 1, min(count, most)).astype(np.intp)
+    length = most // STRETCHES
+    starts = np.linspace(0, count - length, STRETCHES).astype(np.intp)
+    return np.unique((starts[:, None] + np.arange(length)).ravel())
+
+
+def _sampled(rows: pd.DataFrame, contract: Contract) -> pd.DataFrame:
+    """At most REFERENCE_ROWS of them; see `sampled_places`."""
     if len(rows) <= REFERENCE_ROWS:
         return rows
-    return rows.iloc[np.linspace(0, len(rows) - 1, REFERENCE_ROWS).astype(int)]
+    return rows.iloc[sampled_places(len(rows), REFERENCE_ROWS, in_stretches=contract.time is not None)]
 
 
 def _write_rows(rows: pd.DataFrame, path: Path) -> None:

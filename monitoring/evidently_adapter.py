@@ -20,27 +20,11 @@ import pandas as pd
 from lifecycle.clock import MICROSECONDS, to_text
 from lifecycle.records import ColumnScore, Verdict
 from monitoring.drift import methods
+from monitoring.drift.series import P_VALUES
 from monitoring.render.drawing import Drawn
 from monitoring.render.plain import plain
 from monitoring.rows import Categories, Numbers, Values
 
-P_VALUES = frozenset(
-    {
-        "anderson",
-        "chisquare",
-        "cramer_von_mises",
-        "es",
-        "fisher_exact",
-        "g_test",
-        "ks",
-        "mannw",
-        "empirical_mmd",
-        "t_test",
-        "TVD",
-        "z",
-    }
-)
-"""Stat tests that answer with a p-value, which is small where the sides differ."""
 OURS_PREFIX = "evenkeel_"
 """How our methods are called in Evidently's registry, such as `evenkeel_ks`."""
 DEFAULT_THRESHOLD = 0.1

@@ -86,7 +86,7 @@ class Judge:
         if count < self._settings.minimum_rows:
             return Evidence(count, number, notes=notes)
         try:
-            reference = self._references.of(number, window.start, window.end, _before(earlier))
+            reference = self._references.of(number, window.start, window.end, _before(earlier, number))
         except ModelUnavailable as error:
             return Evidence(count, number, notes=notes, obstacle=f"the window could not be compared: {error}")
         rows = logged_rows(
@@ -123,7 +123,7 @@ class Judge:
             segments=self._segments(reference, rows, monthly, level),
             fairness=fairness.gaps(reference, rows, self._settings),
             reference=reference.words,
-            notes=(*notes, *fairness.telling(reference, rows, self._settings)),
+            notes=(*notes, *self._misnamed(scores), *fairness.telling(reference, rows, self._settings)),
         )
 
     def _segments(self, reference: Reference, rows: Rows, monthly: float, level: float) -> tuple[SegmentScore, ...]:
@@ -139,6 +139,16 @@ class Judge:
             notes.append(f"{self._settings.sample_rows} of {counts[number]} rows were scored, evenly spread")
         return tuple(notes)
 
+    def _misnamed(self, scores: Sequence[ColumnScore]) -> tuple[str, ...]:
+        """Names in the configuration that nothing scored has; labels and calibration are scored once there are labels."""
+        known = {score.column for score in scores} | {"label", "calibration"}
+        named = {"methods": set(self._settings.methods), "thresholds": set(self._settings.thresholds)}
+        return tuple(
+            f"[monitoring] {setting} names {name[:80]!r}, which is no column that is scored; correct the name"
+            for setting, names in named.items()
+            for name in sorted(names - known)
+        )
+
     def _windows_per_month(self, earlier: Sequence[Verdict]) -> float:
         """By the clock; windows that rows close come as often as they lately came."""
         minutes = self._settings.window_minutes * self._settings.window_step
@@ -152,9 +162,10 @@ def _nothing(window: Window) -> Evidence:
     return Evidence(0, None, obstacle=None if window.complete else NOT_FOLDED)
 
 
-def _before(earlier: Sequence[Verdict]) -> tuple[int, int] | None:
-    """The newest window that can be compared with: sound, and not one whose drift has still to persist."""
-    fit = (verdict for verdict in judged(earlier) if verdict.state not in ("warning", "data_quality"))
+def _before(earlier: Sequence[Verdict], number: int) -> tuple[int, int] | None:
+    """The newest window of the same version that can be compared with: sound, and not one whose drift has still to persist."""
+    sound = (verdict for verdict in judged(earlier) if verdict.state not in ("warning", "data_quality"))
+    fit = (verdict for verdict in sound if verdict.version == number)
     return next(((verdict.start, verdict.end) for verdict in fit), None)
 
 

@@ -20,7 +20,7 @@ from lifecycle.errors import ModelUnavailable
 from lifecycle.feature_log.table import LogTables
 from lifecycle.ports import ModelStore, VersionLedger
 from lifecycle.records import ModelVersion
-from monitoring.rows import Integers, Rows, Scored, Values, kept_rows, logged_rows, scored_columns
+from monitoring.rows import Integers, Rows, Scored, Values, counts_by_version, kept_rows, logged_rows, scored_columns
 
 KEPT = 4
 HOUR, DAY = 3_600 * MICROSECONDS, 86_400 * MICROSECONDS
@@ -34,8 +34,8 @@ class Reference:
 
     `rows` hold the features (and answers); `holdout` rows that the version was not trained on, with answers, labels and
     probabilities, None where there are none. `in_time_order`: neighbours among the rows were neighbours in time.
-    `is_logged`: the rows are of the log, so that none of them was known to the version that answered it. `moves`: the next
-    windows may have another, whose scores have nothing to do with those against this one.
+    `answers_own`: the rows are of the log and answered by the version, which knew none of them. `moves`: the next windows may
+    have another reference, whose scores have nothing to do with those against this one.
     """
 
     key: str
@@ -46,7 +46,7 @@ class Reference:
     holdout: Rows | None
     in_time_order: bool
     importance: Mapping[str, float] = field(default_factory=dict)
-    is_logged: bool = False
+    answers_own: bool = False
     moves: bool = False
 
     @property
@@ -55,7 +55,7 @@ class Reference:
 
     def side(self, scored: Scored) -> Rows:
         """The rows that a column is compared with: for the answer, those the version was not trained on, if there are any."""
-        if scored.about == "prediction" and self.holdout is not None and not self.is_logged:
+        if scored.about == "prediction" and self.holdout is not None and not self.answers_own:
             return self.holdout
         return self.rows
 
@@ -86,7 +86,7 @@ class References:
         if season == "none":
             return whole
         return self._remembered(
-            f"{whole.key}/{season}{seasons(season, start, end)}", lambda: _seasonal(whole, season, start, end)
+            f"{whole.key}/{season}{seasons(season, start, end)}", lambda: self._seasonal(whole, season, start, end)
         )
 
     def _whole(self, number: int, before: tuple[int, int] | None) -> Reference:
@@ -128,7 +128,8 @@ class References:
     def _logged(self, number: int, start: int, end: int, what: str) -> Reference:
         """Rows that were answered in [`start`, `end`), whichever version answered; quality is still the hold-out's."""
         training = self._remembered(f"{number}/training", lambda: self._training(number))
-        rows = logged_rows(self._tables, training.contract, start, end, most=versions.REFERENCE_ROWS)
+        rows = logged_rows(self._tables, training.contract, start, end, most=versions.REFERENCE_ROWS, in_stretches=True)
+        counts = counts_by_version(self._tables, start, end)
         if len(rows) < self._settings.minimum_rows:
             raise ModelUnavailable(
                 f"{what} from {to_text(start)} to {to_text(end)} has {len(rows)} rows in the feature log, and a reference needs "
@@ -144,8 +145,29 @@ class References:
             holdout=training.holdout,
             in_time_order=True,
             importance=training.importance,
-            is_logged=True,
+            answers_own=set(counts) == {number},
             moves=self._settings.reference == "previous",
+        )
+
+    def _seasonal(self, whole: Reference, season: str, start: int, end: int) -> Reference:
+        if whole.rows.at is None:
+            raise ModelUnavailable(
+                f"{whole.words} do not say when they were, so there are no rows of the same {season}; make the project with "
+                '--time, or set season = "none" under [monitoring]'
+            )
+        wanted = seasons(season, start, end)
+        rows = whole.rows.taken(np.isin(_season(season, whole.rows.at), wanted))
+        if len(rows) < self._settings.minimum_rows:
+            raise ModelUnavailable(
+                f"{whole.words} hold {len(rows)} rows of the {season} {', '.join(map(str, wanted))}, and a reference needs "
+                f'{self._settings.minimum_rows}; set season = "none" under [monitoring], or train on more rows'
+            )
+        return replace(
+            whole,
+            key=f"{whole.key}/{season}{wanted}",
+            words=f"{len(rows)} of {whole.words}, those of the same {season}",
+            rows=rows,
+            holdout=_same_season(whole.holdout, season, wanted),
         )
 
     def _version(self, number: int) -> ModelVersion:
@@ -170,25 +192,6 @@ def seasons(season: str, start: int, end: int) -> tuple[int, ...]:
 
 def _season(season: str, at: Integers) -> npt.NDArray[np.int64]:
     return at // HOUR % 24 if season == "hour" else (at // DAY + FIRST_WEEKDAY) % 7
-
-
-def _seasonal(whole: Reference, season: str, start: int, end: int) -> Reference:
-    if whole.rows.at is None:
-        raise ModelUnavailable(
-            f"{whole.words} do not say when they were, so there are no rows of the same {season}; make the project with "
-            '--time, or set season = "none" under [monitoring]'
-        )
-    wanted = seasons(season, start, end)
-    rows = whole.rows.taken(np.isin(_season(season, whole.rows.at), wanted))
-    if not len(rows):
-        raise ModelUnavailable(f"{whole.words} hold no row of the {season} {', '.join(map(str, wanted))}")
-    return replace(
-        whole,
-        key=f"{whole.key}/{season}{wanted}",
-        words=f"{len(rows)} of {whole.words}, those of the same {season}",
-        rows=rows,
-        holdout=_same_season(whole.holdout, season, wanted),
-    )
 
 
 def _same_season(rows: Rows | None, season: str, wanted: tuple[int, ...]) -> Rows | None:

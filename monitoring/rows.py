@@ -19,7 +19,7 @@ from lifecycle.contract import Contract, Kind, label_text
 from lifecycle.feature_log.placing import column_of
 from lifecycle.feature_log.table import FEATURE, PROBABILITY, LogTables
 from lifecycle.records import About
-from lifecycle.versions import AT, LABEL, PREDICTION
+from lifecycle.versions import AT, LABEL, PREDICTION, sampled_places
 from lifecycle.versions import PROBABILITY as KEPT_PROBABILITY
 
 Floats = npt.NDArray[np.float64]
@@ -207,10 +207,11 @@ def logged_rows(
     version: int | None = None,
     labels: bool = True,
     most: int | None = None,
+    in_stretches: bool = False,
 ) -> Rows:
     """Rows of the feature log in [`start`, `end`), in order of time, as they are scored under `contract`.
 
-    `version` limits them to those it answered, and `most` to so many, evenly spread. A column that the log lacks is all
+    `version` limits them to those it answered, and `most` to so many, evenly spread (see `sampled_places`). A column that the log lacks is all
     missing. Memory is that of the rows. Raises StoreUnavailable.
     """
     scored = scored_columns(contract)
@@ -219,7 +220,8 @@ def logged_rows(
     present = set(tables.predictions.schema().names)
     wanted = ["at", "version", "prediction", "sampling_rate", *features, *(name for name in classes if name in present)]
     count = None if most is None else sum(_of(version, counts_by_version(tables, start, end)))
-    keep = None if count is None or most is None or count <= most else np.linspace(0, count - 1, most).astype(np.intp)
+    many = count is not None and most is not None and count > most
+    keep = sampled_places(count or 0, most or 0, in_stretches=in_stretches) if many else None
     window = tables.window(start, end, wanted if present else None, labels=labels)
     gathered = _Gathered(contract, scored, window.schema, min(count or 0, most or 0))
     passed = 0

@@ -66,6 +66,9 @@ def decide(evidence: Evidence, settings: MonitoringSection) -> Decision:
         return Decision("insufficient_data", False, (reason, *evidence.notes))
     if evidence.obstacle:
         return Decision("insufficient_data", False, (evidence.obstacle, *evidence.notes))
+    if evidence.scores and all(score.score is None for score in evidence.scores):
+        reasons = tuple(f"{score.column}: {score.finding}" for score in evidence.scores)
+        return Decision("insufficient_data", False, ("nothing could be compared", *reasons, *evidence.notes))
     broken = tuple(finding.sentence for finding in evidence.findings if finding.kind in BREAKS)
     lost = _losses(evidence, settings)
     drifting = any(score.drifted for score in evidence.scores)
@@ -160,11 +163,8 @@ def _windows(streak: int) -> str:
 
 
 def _weighed(scores: Sequence[ColumnScore]) -> tuple[str, ...]:
-    weighed = [score for score in scores if score.weight is not None]
-    if not weighed:
-        return ()
-    share = sum(score.weight or 0.0 for score in weighed if score.drifted)
-    return (f"the features among them have {share:.0%} of the model's importance",)
+    weights = [score.weight for score in scores if score.weight is not None and score.drifted]
+    return (f"the features among them have {sum(weights):.0%} of the model's importance",) if weights else ()
 
 
 def _remarks(evidence: Evidence) -> tuple[str, ...]:

@@ -75,6 +75,7 @@ class Watch:
         self._told_ahead = 0
         self._reached: set[int] = set()
         self._labelled: set[int] = set()
+        self._follow_changed: set[int] = set()
 
     def close_due(self, stop: threading.Event) -> int:
         """Judge and save the windows that are due, oldest first; returns how many. Ends early once `stop` is set."""
@@ -111,15 +112,21 @@ class Watch:
         over = [(start, end) for start, end in known if start in waiting and self._is_over(end, now, watermark)]
         changed = 0
         for start, end in over[-AGAIN_AT_ONCE:]:  # oldest first, because a verdict depends on those before it
-            changed += self._judged_again(Window(start, end, complete=watermark >= end))
-            self._reached.discard(start)
-            self._labelled.discard(start)
+            if self._judged_again(Window(start, end, complete=watermark >= end)):
+                changed += 1
+                self._follow_changed.update(self._next(start))
+            for waits in (self._reached, self._labelled, self._follow_changed):
+                waits.discard(start)
         return changed
 
     @property
     def waiting(self) -> set[int]:
         """The starts of windows that are to be looked at again."""
-        return self._reached | self._labelled
+        return self._reached | self._labelled | self._follow_changed
+
+    def _next(self, start: int) -> list[int]:
+        """The window that comes after this one: how long a column has drifted there depends on it."""
+        return [other for other, _ in self._timeline.windows(start) if other > start][:1]
 
     def _follow(self, now: int) -> None:
         """Notice that the clock jumped, or that nobody looked for a while: then the fold gets its grace anew."""
@@ -161,7 +168,7 @@ class Watch:
         try:
             if window.start in self._reached and self._rows(window) > verdict.rows:
                 found = self._judge.judge(window, earlier)
-            elif window.start in self._labelled and _awaits_labels(verdict):
+            elif window.start in self._follow_changed or (window.start in self._labelled and _awaits_labels(verdict)):
                 found = self._judge.relabel(verdict, earlier)
         except StoreUnavailable:
             raise  # a store that is away for a while is waited for

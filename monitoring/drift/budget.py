@@ -46,13 +46,14 @@ def _level(rate: float, persistence: int, correlation: float) -> float:
 
 
 def runs(single: float, persistence: int, correlation: float) -> float:
-    """How often deviations that are beyond their bounds at the rate `single` are so on the same side so many times in a row.
+    """How often deviations that are beyond their bounds, on whichever side, at the rate `single` are so so many times in a row.
 
     Deviations are normal and equally correlated; the chance they share is integrated out (Gauss and Hermite).
     """
     bound = float(norm.isf(single / 2))
-    beyond = ndtr((np.sqrt(correlation) * NODES - bound) / np.sqrt(1 - correlation))
-    return float(2 * (WEIGHTS * beyond**persistence).sum() / WEIGHTS.sum())
+    shared, own = np.sqrt(correlation) * NODES, np.sqrt(1 - correlation)
+    beyond = ndtr((shared - bound) / own) + ndtr((-shared - bound) / own)
+    return float((WEIGHTS * beyond**persistence).sum() / WEIGHTS.sum())
 
 
 def together(*correlations: float) -> float:

@@ -13,6 +13,8 @@ import numpy.typing as npt
 from monitoring.rows import Categories, Floats, Numbers, Values
 
 QUANTILES = 10
+SAME = 1e-12
+"""The share of itself by which a number may differ and still be the same."""
 MOST_NAMES = 50
 """Categories that have a cell of their own, the commonest; the others share one."""
 
@@ -31,25 +33,34 @@ class Cells(Protocol):
 class ExactCells:
     """One cell for every number that the reference holds, and one for all between two of them: nothing is rounded.
 
-    The first cell is of what is missing, as if it were below everything; the others are in order.
+    Numbers that differ in their last digits alone are one: they are the same, computed or written in another way. The first cell
+    is of what is missing, as if it were below everything; the others are in order. Cell i holds `lowest[i]` to `highest[i]`.
     """
 
-    known: Floats
+    lowest: Floats
+    highest: Floats
 
     @classmethod
     def of(cls, reference: Values) -> "ExactCells":
         assert isinstance(reference, Numbers), "only numbers are in order"
-        return cls(np.unique(reference.floats[~reference.missing]))
+        known = np.unique(reference.floats[~reference.missing])
+        slack = SAME * np.abs(np.where(np.isfinite(known), known, 0.0))
+        apart = known[1:] - slack[1:] > known[:-1] + slack[:-1]
+        return (
+            cls((known - slack)[np.append(True, apart)], (known + slack)[np.append(apart, True)])
+            if len(known)
+            else cls(known, known)
+        )
 
     def count(self, values: Values, weights: Floats | None) -> Floats:
         assert isinstance(values, Numbers), "a column keeps its kind"
         if weights is not None:
-            return np.bincount(self.places(values), weights, minlength=2 * len(self.known) + 2).astype(np.float64)
+            return np.bincount(self.places(values), weights, minlength=2 * len(self.lowest) + 2).astype(np.float64)
         present = np.sort(values.floats)[: len(values) - int(values.missing.sum())]  # NaN is sorted to the end
-        up_to = np.empty(2 * len(self.known) + 2)
+        up_to = np.empty(2 * len(self.lowest) + 2)
         up_to[0] = 0
-        up_to[1:-1:2] = np.searchsorted(present, self.known, "left")
-        up_to[2::2] = np.searchsorted(present, self.known, "right")
+        up_to[1:-1:2] = np.searchsorted(present, self.lowest, "left")
+        up_to[2::2] = np.searchsorted(present, self.highest, "right")
         up_to[-1] = len(present)
         found = np.diff(up_to, prepend=0)
         found[0] = len(values) - len(present)
@@ -57,8 +68,8 @@ class ExactCells:
 
     def places(self, values: Values) -> npt.NDArray[np.intp]:
         assert isinstance(values, Numbers), "a column keeps its kind"
-        left = np.searchsorted(self.known, values.floats, "left")
-        found = 1 + left + np.searchsorted(self.known, values.floats, "right")
+        begun = np.searchsorted(self.lowest, values.floats, "right")
+        found = 1 + begun + np.searchsorted(self.highest, values.floats, "left")
         found[values.missing] = 0
         return found
 

@@ -16,11 +16,12 @@ import numpy.typing as npt
 from scipy.special import kolmogi
 from scipy.stats import chi2
 
+from lifecycle.versions import STRETCHES
 from monitoring.rows import Floats
 
 DRAWS = 200
 FEWEST_ROWS = 8
-FEWEST_BLOCKS, LARGEST_SHARE = 20, 4
+FEWEST_BLOCKS, LARGEST_SHARE = STRETCHES, 4
 KOLMOGOROV_MEAN = float(np.sqrt(np.pi / 2) * np.log(2))
 KOLMOGOROV_SPREAD = float(np.sqrt(np.pi**2 / 12 - KOLMOGOROV_MEAN**2))
 CONFIDENCE = 0.1
@@ -117,8 +118,10 @@ def null(
 def _drawn(rows: int, size: int, draws: int, seed: int, *, in_blocks: bool) -> tuple[Places, ...]:
     """The same for every series of a reference, so that it is drawn once."""
     random = np.random.default_rng(seed)
-    if in_blocks:
-        starts = random.integers(0, rows - size + 1, draws)
+    if in_blocks:  # inside a stretch, in case that the reference is a sample of some (see `sampled_places`)
+        stretch = max(rows // STRETCHES, size)
+        begins = random.integers(0, rows // stretch, draws) * stretch
+        starts = begins + random.integers(0, stretch - size + 1, draws)
         return tuple(np.arange(start, start + size) for start in starts)
     return tuple(random.permutation(rows)[:size].copy() for _ in range(draws))
 

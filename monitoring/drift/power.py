@@ -10,6 +10,7 @@ from monitoring.drift.series import ColumnSeries, Series
 from monitoring.rows import Categories, Numbers, Values
 
 STEPS = 14
+FEW_NUMBERS = 50
 LARGEST_SHIFT = 5.0
 """In standard deviations: who needs more has no use for a threshold."""
 
@@ -20,7 +21,7 @@ def summary(
     """Plain JSON for people: see `evenkeel status`. `scores` are those of the window that it is made for."""
     columns = []
     for item in series:
-        if item.name in scores:
+        if item.name in scores and scores[item.name].score is not None:
             shift, unit = smallest_shift(item, scores[item.name].threshold)
             columns.append(
                 {
@@ -43,12 +44,12 @@ def summary(
 def smallest_shift(series: Series, threshold: float) -> tuple[float | None, str]:
     """The smallest change whose score, chance aside, reaches `threshold`, and its unit; None when no change does.
 
-    Numbers are moved by a share of their standard deviation ("sd"), categories by turning a share of the rows that have the commonest
-    one into the next ("share"); of other series only the score is known ("score").
+    Numbers are moved by a share of their standard deviation ("sd"), categories, and numbers of few kinds, by turning a share of the rows
+    that have the commonest into the next ("share"); of other series only the score is known ("score").
     """
     if not isinstance(series, ColumnSeries):
         return threshold, "score"
-    numbers = isinstance(series.reference, Numbers)
+    numbers = isinstance(series.reference, Numbers) and not _is_coarse(series.reference)
     low, high = 0.0, LARGEST_SHIFT if numbers else 1.0
     if not _reaches(series, high, threshold):
         return None, "sd" if numbers else "share"
@@ -68,7 +69,16 @@ def _reaches(series: ColumnSeries, shift: float, threshold: float) -> bool:
     return moved is not None and series.column.score(moved) > threshold
 
 
+def _is_coarse(values: Numbers) -> bool:
+    """Whether there are so few different numbers that the slightest shift would move all rows to others."""
+    return len(np.unique(values.floats)) <= FEW_NUMBERS
+
+
 def _moved(values: Values, shift: float) -> Values | None:
+    if isinstance(values, Numbers) and _is_coarse(values):
+        known, found = np.unique(values.floats, return_inverse=True)
+        swapped = _moved(Categories(found.astype(np.int32), tuple(map(str, range(len(known))))), shift)
+        return Numbers(known[swapped.codes]) if isinstance(swapped, Categories) else None
     if isinstance(values, Numbers):
         present = values.floats[np.isfinite(values.floats)]
         spread = float(present.std()) if len(present) else 0.0

@@ -17,7 +17,7 @@ from lifecycle.ports import CalibrationLedger, Clock, DriftScorer
 from lifecycle.records import Calibration, ColumnScore
 from monitoring.drift import budget, power
 from monitoring.drift.nulls import Null, block_size, null
-from monitoring.drift.series import ColumnSeries, Series, effective, series_of
+from monitoring.drift.series import ColumnSeries, ForeignSeries, Series, effective, series_of
 from monitoring.references import Reference
 from monitoring.rows import Rows
 
@@ -116,6 +116,9 @@ class DriftScores:
             fixed = self._settings.thresholds.get(series.name)
             if fixed is not None:
                 return fixed
+            if isinstance(series, ForeignSeries) and series.is_level:
+                rate = self._rate(len(known.series), windows_per_month)
+                return 1 - budget.level(rate, self._settings.persistence, 1 - self._settings.window_step)
             spread = self._null(known, reference, series, series.rows_of(rows))
             return self._threshold(series, spread, rows, windows_per_month, len(known.series))
 

@@ -22,6 +22,23 @@ from monitoring.references import Reference
 from monitoring.rows import Categories, Floats, Numbers, Rows, Scored, Values
 
 FOREIGN = "evidently:"
+P_VALUES = frozenset(
+    {
+        "anderson",
+        "chisquare",
+        "cramer_von_mises",
+        "es",
+        "fisher_exact",
+        "g_test",
+        "ks",
+        "mannw",
+        "empirical_mmd",
+        "t_test",
+        "TVD",
+        "z",
+    }
+)
+"""Evidently's stat tests that answer with a p-value, which is small where the sides differ; 1 - p is their score."""
 FOREIGN_DRAWS, FOREIGN_ROWS = 40, 4_000
 """Evidently's tests take milliseconds to seconds each."""
 JOINT_DRAWS = 100
@@ -131,6 +148,11 @@ class ForeignSeries:
     draws: int = FOREIGN_DRAWS
 
     @property
+    def is_level(self) -> bool:
+        """Whether the score is a level itself, so that its threshold needs no null."""
+        return self.method.removeprefix(FOREIGN) in P_VALUES
+
+    @property
     def reference_rows(self) -> int:
         return len(self._sample)
 
@@ -228,8 +250,9 @@ class JointSeries:
 
 def series_of(reference: Reference, settings: MonitoringSection, foreign: DriftScorer) -> tuple[Series, ...]:
     """All series of a reference, features first, in the contract's order."""
-    found: list[Series] = [_column(reference, scored, settings, foreign) for scored in reference.columns]
-    features = tuple(scored.name for scored in reference.columns if scored.about == "feature")
+    columns = [scored for scored in reference.columns if scored.kind != "datetime"]  # a moment moves on by itself
+    found: list[Series] = [_column(reference, scored, settings, foreign) for scored in columns]
+    features = tuple(scored.name for scored in columns if scored.about == "feature")
     if len(features) > 1:
         found.append(JointSeries(Together(reference.rows, features), _free(JOINT, features)))
     labels = _labels(reference)

@@ -16,7 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
 from lifecycle import models, versions
 from lifecycle.project import Project
-from lifecycle.versions import LABEL, PREDICTION
+from lifecycle.versions import AT, LABEL, PREDICTION
 from retrain.trainer import FileTrainer
 from tests.unit.evenkeel.tables import table, write
 
@@ -78,7 +78,7 @@ def test_a_csv_becomes_a_project_whose_first_version_is_trained_checked_and_prom
     assert len(answers) == 1
     reference = versions.load_reference(version, project.store)
     assert len(reference) == 320
-    assert list(reference.columns) == [*model.contract.names, LABEL, PREDICTION]
+    assert list(reference.columns) == [*model.contract.names, LABEL, AT, PREDICTION]
     assert model.contract.segments == ("town",)
 
 

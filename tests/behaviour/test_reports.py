@@ -17,7 +17,8 @@ from lifecycle.process import child_environment
 from lifecycle.records import ColumnScore, Verdict
 from lifecycle.snapshots import identifier, keep_only, snapshots
 from monitoring.drift import methods
-from monitoring.evidently_adapter import OURS_PREFIX, P_VALUES, EvidentlyScorer, Picture, register_methods
+from monitoring.drift.series import P_VALUES
+from monitoring.evidently_adapter import OURS_PREFIX, EvidentlyScorer, Picture, register_methods
 from monitoring.references import Reference
 from monitoring.render.drawing import drawable
 from monitoring.render.page import digest, render

@@ -121,3 +121,19 @@ def test_the_strongest_column_is_named_first_and_what_the_model_leans_on_is_stro
     idle, leaned_on = replace(far, weight=0.0), replace(near, weight=0.9)
     assert strongest([idle, leaned_on])[0] == idle  # thirty times its threshold outweighs twice
     assert strongest([replace(idle, score=0.025), leaned_on])[0] == leaned_on
+
+
+def test_where_nothing_could_be_compared_nothing_is_ok() -> None:
+    unscored = ColumnScore("b", "ks", None, 0.1, "could not be scored: has 9 rows in the reference")
+    decision = decided(scores=(unscored,))
+    assert decision.state == "insufficient_data"
+    assert "nothing could be compared" in decision.reasons[0]
+    assert decided(scores=(unscored, UNDER)).state == "ok"
+
+
+def test_importance_is_not_said_to_be_nothing_where_no_feature_drifts() -> None:
+    quiet = replace(UNDER, weight=1.0)
+    together = replace(in_a_row(2), column="joint", about="joint")
+    assert not any("importance" in reason for reason in decided(scores=(quiet, together)).reasons)
+    assert verdict(scores=(quiet, together)).impact is None
+    assert verdict(scores=(quiet,)).impact == 0

@@ -11,7 +11,11 @@ from monitoring.drift.methods import METHODS, Column, score
 from monitoring.rows import Categories, Numbers, Values
 from tests.unit.monitoring.drift.drawing import normal, numbers
 
-VALUES = st.one_of(st.integers(-3, 3).map(float), st.floats(allow_nan=False))
+VALUES = st.one_of(
+    st.integers(-3, 3).map(float),
+    st.integers(-(10**9), 10**9).map(lambda number: number / 997),
+    st.sampled_from([float("inf"), float("-inf"), 1e308, -1e308, 5e-324]),
+)
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # of SciPy about the p-value, which is not asked for
@@ -127,3 +131,11 @@ def test_a_draw_is_the_distance_of_some_rows_from_the_others(method: str) -> Non
             cells.count(Numbers(values[others]), None), cells.count(Numbers(values[places]), None)
         )
     assert column.draw(places) == pytest.approx(expected)
+
+
+def test_numbers_that_were_written_in_another_way_are_the_same() -> None:
+    exact = np.random.default_rng(0).integers(1, 40, 2_000) / 7
+    written = np.array([float(f"{value:.15g}") for value in exact])
+    assert (exact != written).any()
+    assert score("ks", Numbers(exact), Numbers(written)) == 0
+    assert score("ks", Numbers(exact), Numbers(written), np.ones(2_000)) == 0

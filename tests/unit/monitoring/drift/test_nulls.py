@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from lifecycle.versions import sampled_places
 from monitoring.drift.methods import Column
 from monitoring.drift.nulls import Null, block_size, noise, null
 from monitoring.drift.series import ranks
@@ -75,3 +76,11 @@ def test_few_blocks_are_trusted_less() -> None:
 def test_equal_seeds_give_equal_nulls() -> None:
     values = latent(2_000, 4)[:, 0]
     assert of(values, 128) == of(values, 128)
+
+
+def test_a_sample_in_stretches_knows_how_much_traffic_changes_in_the_time_of_a_window() -> None:
+    """Every fourteenth row would span fourteen times the time, and so call too little ordinary."""
+    stream = np.repeat(latent(140, 5)[:, 0], 2_000) + latent(280_000, 6)[:, 0]
+    stretched = of(stream[sampled_places(280_000, 20_000, in_stretches=True)], 512, in_blocks=True)
+    thinned = of(stream[sampled_places(280_000, 20_000, in_stretches=False)], 512, in_blocks=True)
+    assert stretched.threshold(512, 20_000, 0.01) > 1.5 * thinned.threshold(512, 20_000, 0.01)

@@ -126,3 +126,10 @@ def test_quiet_windows_do_not_alarm(memory: float) -> None:
             streaks[score.column] = streaks.get(score.column, 0) + 1 if score.drifted else 0
         alarms += max(streaks.values()) >= 2
     assert alarms == 0
+
+
+def test_a_method_that_does_not_fit_costs_its_own_column_alone() -> None:
+    found = by_name(scores(methods={"town": "ks"}).of(BEFORE, rows(latent(500, 1)), MONTHLY))
+    assert found["town"].score is None
+    assert "compares numbers" in str(found["town"].finding)
+    assert found["x"].score is not None
