@@ -1,4 +1,4 @@
-"""What the champion's thresholds are and what they promise: the false alarms to expect, and the smallest shift that would be found."""
+"""What the champion's thresholds are and what they promise: the false alarms to expect, and the shifts that would be found."""
 
 from typing import Any
 
@@ -10,7 +10,9 @@ UNITS = {"sd": "{:.3g} standard deviations", "share": "{:.1%} of the commonest c
 
 def thresholds(project: Project, champion: int | None) -> dict[str, Any] | None:
     """The newest derivation of the champion's thresholds, as plain values; None when there is none yet."""
-    derived = project.ledger.calibrations(champion) if champion is not None else []
+    if champion is None or project.config.monitoring.reference == "previous":
+        return None  # there are as many as windows; each verdict has its own
+    derived = project.ledger.calibrations(champion)
     newest = next((entry for entry in derived if entry.content.get("summary")), None)
     if newest is None:
         return None
@@ -29,13 +31,13 @@ def show_thresholds(told: dict[str, Any] | None) -> None:
     if told is None:
         return
     show.line(
-        f"thresholds of version {told['version']}: {told['false_alarms_per_month']:g} false alarms a month are allowed, and "
-        f"{told['expected_false_alarms_per_month']:.2g} are expected, in windows of {told['window_rows']} rows against {told['reference']}",
+        f"thresholds of version {told['version']}: at most {told['expected_false_alarms_per_month']:.2g} false alarms a month are "
+        f"expected, in windows of {told['window_rows']} rows against {told['reference']}",
         "bold",
     )
     show.table(
         "",
-        ("column", "about", "method", "threshold", "smallest shift found"),
+        ("column", "about", "method", "threshold", "shift found half the time"),
         [
             (item["column"], item["about"], item["method"], show.number(item["threshold"]), _shift(item))
             for item in told["columns"]
@@ -45,5 +47,5 @@ def show_thresholds(told: dict[str, Any] | None) -> None:
 
 def _shift(item: dict[str, Any]) -> str:
     if item["smallest_shift"] is None:
-        return "none that was tried"
+        return "none"
     return UNITS[item["unit"]].format(item["smallest_shift"])
