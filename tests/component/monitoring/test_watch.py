@@ -267,6 +267,15 @@ def test_late_rows_wait_for_a_store_that_is_away(world: World) -> None:
     assert world.windows()[0] == (0, 1, 2)
 
 
+def test_the_window_after_a_changed_one_is_looked_at_too_for_its_streaks_depend_on_it(world: World) -> None:
+    world.rows(0.2, 1.2, 2.2)
+    world.at(4).round()
+    world.log.label(START + round(0.2 * MINUTE))
+    world.judge.relabelled.clear()
+    world.at(5).round()
+    assert world.judge.relabelled == [START, START + MINUTE], "and no further, for the second did not change"
+
+
 def test_labels_that_arrive_late_change_the_verdict_they_belong_to(world: World) -> None:
     world.rows(0.5, 1.5)
     world.at(10).round()

@@ -70,11 +70,12 @@ class Log:
 
 @dataclass
 class Counting:
-    """Judges by counting. `calls` are all windows judged, with the rows they had."""
+    """Judges by counting. `calls` are all windows judged, with the rows they had, and `relabelled` those looked at for labels."""
 
     log: Log
     clock: ManualClock
     calls: list[tuple[int, int, int]] = field(default_factory=list)
+    relabelled: list[int] = field(default_factory=list)
     earlier: list[int] = field(default_factory=list)
     failing: dict[int, Exception] = field(default_factory=dict)
 
@@ -92,6 +93,7 @@ class Counting:
         return replace(found, performance=self._performance(found))
 
     def relabel(self, verdict: Verdict, earlier: Sequence[Verdict]) -> Verdict | None:
+        self.relabelled.append(verdict.start)
         performance = self._performance(verdict)
         return None if performance == verdict.performance else replace(verdict, performance=performance)
 
