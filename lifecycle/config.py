@@ -26,7 +26,7 @@ PREFIX = "EVENKEEL_"
 class Section(BaseModel):
     """A frozen table of the file; keys it does not know are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class ModelSection(Section):

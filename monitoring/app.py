@@ -31,6 +31,8 @@ from monitoring.trigger import Trigger
 from monitoring.watch import Watch
 
 ROUND_SECONDS = 0.5
+LOOK_SECONDS = 1.5
+"""A hundred verdicts of wide models are tens of milliseconds to read."""
 RENEW_SECONDS = 1.0
 DELIVER_SECONDS = 1.0
 REPORT_SECONDS = 2.0
@@ -93,7 +95,8 @@ class Monitor:
         scheduler.add_job(guarded("lease", self.steps.renew, leading=False), "interval", seconds=RENEW_SECONDS)
         scheduler.add_job(guarded("watch", self._round), "interval", seconds=ROUND_SECONDS)
         scheduler.add_job(guarded("runs", self._runs.step), "interval", seconds=ROUND_SECONDS)
-        scheduler.add_job(guarded("alerts", self._alerts.look), "interval", seconds=ROUND_SECONDS)
+        scheduler.add_job(guarded("alerts", self._alerts.look), "interval", seconds=LOOK_SECONDS)
+        scheduler.add_job(guarded("trigger", self._trigger.look), "interval", seconds=LOOK_SECONDS)
         scheduler.add_job(guarded("deliver", self._dispatcher.deliver), "interval", seconds=DELIVER_SECONDS)
         scheduler.add_job(guarded("reports", self._reports.step), "interval", seconds=REPORT_SECONDS)
         return scheduler
@@ -101,7 +104,6 @@ class Monitor:
     def _round(self) -> None:
         self._watch.close_due(self.steps.stop)
         self._watch.look_again()
-        self._trigger.look()
 
     def _end(self, scheduler: BackgroundScheduler) -> None:
         self.steps.stop.set()

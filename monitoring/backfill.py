@@ -107,6 +107,8 @@ class Backfill:
         before = self._ledger.verdict(place.start)
         verdict = judged_or_told(self._judge, window, self._ledger.judged(LOOKED_BACK, place.start), self._clock)
         if before is not None:
+            if verdict.version is None and before.version is not None:
+                verdict = before  # what could not be judged now was judged once, and stands
             verdict = replace(verdict, report=before.report, retrain=before.retrain)
         if not self._held():
             raise Conflict("a monitor has taken over while this back-fill was held up; stop it, then run this again")

@@ -71,11 +71,16 @@ class Judge:
         )
 
     def relabel(self, verdict: Verdict, earlier: Sequence[Verdict]) -> Verdict | None:
-        """`verdict` with the labels there are now; None when that changes nothing."""
+        """`verdict` with the labels there are now; None when that changes nothing.
+
+        Rows that are gone since, by retention or an erasure, take nothing back of what was said when they were there.
+        """
         if verdict.version is None:
             return None
         complete = NOT_FOLDED not in verdict.reasons
         found = self.judge(Window(verdict.start, verdict.end, complete), earlier)
+        if found.rows < verdict.rows:
+            return None
         kept = replace(found, scored_at=verdict.scored_at, report=verdict.report, retrain=verdict.retrain)
         return None if kept == verdict else replace(kept, scored_at=found.scored_at)
 

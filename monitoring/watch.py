@@ -196,6 +196,8 @@ class Watch:
         if self._begin is None or self._begin > now:
             self._begin = self._recorded_begin()
         if self._begin is None or self._begin > now:  # a watch that began while the clock ran ahead begins anew
+            if self._watermark() < self._started and now < self._started + grace(self._shape.length):
+                return None  # what was answered before this start may still wait to be folded
             moves = self._ledger.moves(EVERYTHING)
             self._begin = self._begin_now(moves[-1].at, now) if moves else None
         return self._begin

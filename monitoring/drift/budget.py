@@ -14,13 +14,15 @@ from scipy.stats import norm
 MINUTES_PER_MONTH = 30 * 24 * 60
 NODES, WEIGHTS = np.polynomial.hermite_e.hermegauss(80)
 STEPS = 60
+AIM = 0.5
+"""The share of the budget that thresholds aim at: what they are derived from is itself an estimate."""
 LARGEST = 0.2
 """No series is over its threshold more often than this, however large the budget."""
 
 
 def rate_per_window(false_alarms_per_month: float, windows_per_month: float, series: int) -> float:
     """The share of windows in which one of so many series may end a run of windows over its threshold."""
-    return min(LARGEST, false_alarms_per_month / max(windows_per_month, 1e-9) / max(series, 1))
+    return min(LARGEST, AIM * false_alarms_per_month / max(windows_per_month, 1e-9) / max(series, 1))
 
 
 def level(rate: float, persistence: int, correlation: float) -> float:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import kolmogi
+from scipy.special import kolmogi, kolmogorov
 from scipy.stats import chi2
 
 from lifecycle.versions import STRETCHES
@@ -53,6 +53,12 @@ class Null:
         """
         deviations = (float(kolmogi(level)) - KOLMOGOROV_MEAN) / KOLMOGOROV_SPREAD
         return float((self.upper_mean + deviations * self.upper_spread) * self.shrunk(rows, against))
+
+    def level(self, score: float, rows: float, against: float) -> float:
+        """The rate at which such windows exceed `score`: the inverse of `threshold`."""
+        drawn = score / self.shrunk(rows, against)
+        deviations = (drawn - self.upper_mean) / max(self.upper_spread, 1e-12)
+        return float(kolmogorov(max(KOLMOGOROV_MEAN + deviations * KOLMOGOROV_SPREAD, 0.0)))
 
     @property
     def upper_mean(self) -> float:

@@ -16,9 +16,9 @@ LARGEST_SHIFT = 5.0
 
 
 def summary(
-    series: Sequence[Series], scores: Mapping[str, ColumnScore], made_for: Mapping[str, Any], words: str
+    series: Sequence[Series], scores: Mapping[str, ColumnScore], expected: float, rows: int, words: str
 ) -> dict[str, Any]:
-    """Plain JSON for people: see `evenkeel status`. `scores` are those of the window that it is made for."""
+    """Plain JSON for people: see `evenkeel status`. `scores` are those of the window of so many `rows` that it is made for."""
     columns = []
     for item in series:
         if item.name in scores and scores[item.name].score is not None:
@@ -34,8 +34,8 @@ def summary(
                 }
             )
     return {
-        "expected_false_alarms_per_month": made_for["false_alarms_per_month"],
-        "window_rows": made_for["window_rows"],
+        "expected_false_alarms_per_month": expected,
+        "window_rows": rows,
         "reference": words,
         "columns": columns,
     }

@@ -6,7 +6,7 @@ for every version that is promoted.
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -141,12 +141,35 @@ class DriftScores:
 
     def _threshold(self, series: Series, spread: Null, rows: Rows, windows_per_month: float, count: int) -> float:
         taking, against = series.rows_of(rows), series.reference_rows
-        shared = budget.together(
-            taking / max(taking + against, 1), spread.neighbours(taking), 1 - self._settings.window_step
-        )
-        level = budget.level(self._rate(count, windows_per_month), self._settings.persistence, shared)
+        alike = self._likeness(spread, taking, against)
+        level = budget.level(self._rate(count, windows_per_month), self._settings.persistence, alike)
         found, effect = spread.threshold(taking, against, level), self._settings.minimum_effect
         return max(found**2, 8 * effect**2) if series.is_squared else max(found, effect)
+
+    def _likeness(self, spread: Null, rows: float, against: float) -> float:
+        """The correlation of neighbouring windows: by the reference that they share, by traffic's memory, by rows in both."""
+        return budget.together(rows / max(rows + against, 1), spread.neighbours(rows), 1 - self._settings.window_step)
+
+    def _expected(
+        self, known: _Known, reference: Reference, rows: Rows, monthly: float, scores: Mapping[str, ColumnScore]
+    ) -> float:
+        """False alarms a month by the thresholds that are in use, whether they were derived or fixed."""
+        share = PERFORMANCE_SERIES * self._rate(len(known.series), monthly)
+        for series in known.series:
+            score = scores.get(series.name)
+            if score is not None and score.score is not None:
+                share += self._runs(known, reference, series, rows, score.threshold)
+        return min(share, 1.0) * monthly
+
+    def _runs(self, known: _Known, reference: Reference, series: Series, rows: Rows, threshold: float) -> float:
+        """How often a quiet series is over `threshold` for so many windows in a row as make an alarm."""
+        persistence = self._settings.persistence
+        if isinstance(series, ForeignSeries) and series.is_level:
+            return budget.runs(max(1 - threshold, 1e-300), persistence, 1 - self._settings.window_step)
+        taking, against = series.rows_of(rows), series.reference_rows
+        spread = self._null(known, reference, series, taking)
+        level = spread.level(threshold**0.5 if series.is_squared else threshold, taking, against)
+        return budget.runs(min(max(level, 1e-300), 1.0), persistence, self._likeness(spread, taking, against))
 
     def _null(self, known: _Known, reference: Reference, series: Series, rows: float) -> Null:
         size = block_size(rows, series.reference_rows, in_blocks=reference.in_time_order)
@@ -195,12 +218,14 @@ class DriftScores:
             "window_rows": power.rounded(len(rows)),
             "persistence": self._settings.persistence,
             "minimum_effect": self._settings.minimum_effect,
+            "thresholds": dict(self._settings.thresholds),
         }
         if self._settings.reference == "previous" or known.summary.get("made_for") == made_for:
             return
-        known.summary = {"made_for": made_for} | power.summary(
-            known.series, {score.column: score for score in scores}, made_for, reference.words
-        )
+        by_name = {score.column: score for score in scores}
+        expected = self._expected(known, reference, rows, windows_per_month, by_name)
+        told = power.summary(known.series, by_name, expected, len(rows), reference.words)
+        known.summary = {"made_for": made_for} | told
         content = {"nulls": {name: item.describe() for name, item in known.nulls.items()}, "summary": known.summary}
         calibration = Calibration(known.calibration, reference.version.number, self._clock.now(), content)
         self._ledger.save_calibration(calibration)

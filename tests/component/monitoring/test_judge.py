@@ -176,3 +176,17 @@ def test_the_previous_sound_window_can_be_the_reference(world: World) -> None:
     assert [verdict.state for verdict in history[::-1]] == ["ok", "warning", "drift", "ok"], "the jump is over"
     assert "previous window" in str(history[0].reference)
     assert "training rows" in str(history[3].reference)
+
+
+def test_rows_that_are_gone_take_nothing_back_of_what_was_said(world: World) -> None:
+    world.label(world.answer(0)[:200], 1.0)
+    judge = world.judge()
+    verdict = judge.judge(hour(0), [])
+    assert judge.relabel(replace(verdict, rows=301, performance=None), []) is None
+    assert judge.relabel(replace(verdict, performance=None), []) is not None
+
+
+def test_a_name_in_the_configuration_that_no_column_has_is_told(world: World) -> None:
+    world.answer(0)
+    verdict = world.judge(thresholds={"aa": 0.5}).judge(hour(0), [])
+    assert any("names 'aa', which is no column that is scored" in reason for reason in verdict.reasons)

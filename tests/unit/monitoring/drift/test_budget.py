@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from monitoring.drift.budget import LARGEST, level, rate_per_window, runs, together
+from monitoring.drift.budget import AIM, LARGEST, level, rate_per_window, runs, together
 
 
 def test_the_budget_is_spread_over_windows_and_series() -> None:
-    assert rate_per_window(1, 720, 20) == pytest.approx(1 / 14_400)
+    assert rate_per_window(1, 720, 20) == pytest.approx(AIM / 14_400)
     assert rate_per_window(1_000, 1, 1) == LARGEST
 
 

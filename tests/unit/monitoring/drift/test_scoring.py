@@ -1,9 +1,11 @@
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 
 from lifecycle.records import ColumnScore
+from monitoring.drift.budget import AIM
 from monitoring.rows import Categories, Numbers, Rows
 from tests.unit.monitoring.drift.drawing import MONTHLY, Kept, latent, reference, rows, scores
 
@@ -76,7 +78,7 @@ def test_the_summary_says_what_would_be_found() -> None:
     scores(kept).of(BEFORE, rows(latent(500, 1)), MONTHLY)
     (calibration,) = kept.saved.values()
     summary = calibration.content["summary"]
-    assert summary["expected_false_alarms_per_month"] == 1
+    assert summary["expected_false_alarms_per_month"] == pytest.approx(AIM, rel=0.01)
     x = summary["columns"][0]
     assert (x["column"], x["unit"]) == ("x", "sd")
     assert 0.1 < x["smallest_shift"] < 0.35
@@ -133,3 +135,16 @@ def test_a_method_that_does_not_fit_costs_its_own_column_alone() -> None:
     assert found["town"].score is None
     assert "compares numbers" in str(found["town"].finding)
     assert found["x"].score is not None
+
+
+def test_what_is_expected_follows_from_the_thresholds_that_are_used() -> None:
+    def expected(**settings: Any) -> float:
+        kept = Kept()
+        scores(kept, **settings).of(BEFORE, rows(latent(500, 1)), MONTHLY)
+        (calibration,) = kept.saved.values()
+        return float(calibration.content["summary"]["expected_false_alarms_per_month"])
+
+    assert expected(thresholds={"x": 0.5}) < 0.97 * expected() < AIM
+    assert expected(thresholds={"x": 0.01}) > 10
+    assert expected(minimum_effect=0.5) < 0.3
+    assert expected(false_alarms_per_month=1_000) < MONTHLY
